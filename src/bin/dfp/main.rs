@@ -1,0 +1,39 @@
+//! `dfp`: train, inspect, sample, plan and measure from the command line.
+
+mod bench;
+mod grasps;
+mod inspect;
+mod plan;
+#[cfg(feature = "torch")]
+mod train;
+
+use clap::{Parser, Subcommand};
+
+/// Joint grasp and motion planning through a learned SE(3) diffusion field.
+#[derive(Parser)]
+#[command(name = "dfp", version, after_help = "Each command explains itself: dfp plan --help")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Grasps(grasps::Args),
+    Plan(plan::Args),
+    Inspect(inspect::Args),
+    Bench(bench::Args),
+    #[cfg(feature = "torch")]
+    Train(train::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Grasps(args) => grasps::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
+        #[cfg(feature = "torch")]
+        Command::Train(args) => train::run(args),
+    }
+}

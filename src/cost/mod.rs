@@ -1,0 +1,1 @@
+//! Terms of the trajectory energy, one file each.

@@ -1,0 +1,1 @@
+//! Grasp data: ACRONYM files, procedural objects, grasp labels.

@@ -1,0 +1,1 @@
+//! The learned grasp field: energy of a gripper pose at a noise level.

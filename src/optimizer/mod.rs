@@ -1,0 +1,1 @@
+//! Annealed Langevin over batches of trajectories.

@@ -1,0 +1,1 @@
+//! A robot from its URDF: kinematics, limits, collision spheres, gripper.

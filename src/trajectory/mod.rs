@@ -1,0 +1,1 @@
+//! Splines over joint space, batches of them, and their timing.
