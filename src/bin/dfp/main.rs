@@ -11,7 +11,11 @@ use clap::{Parser, Subcommand};
 
 /// Joint grasp and motion planning through a learned SE(3) diffusion field.
 #[derive(Parser)]
-#[command(name = "dfp", version, after_help = "Each command explains itself: dfp plan --help")]
+#[command(
+    name = "dfp",
+    version,
+    after_help = "Each command explains itself: dfp plan --help"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,0 +1,79 @@
+//! Joint limits.
+
+use super::RobotError;
+
+/// Limits of the planned joints, in their order; every vector has length D. rad or m, per s, s^2, s^3.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JointLimits {
+    pub names: Vec<String>,
+    /// Continuous joints get one turn each way.
+    pub lower: Vec<f64>,
+    pub upper: Vec<f64>,
+    pub velocity: Vec<f64>,
+    pub acceleration: Vec<f64>,
+    pub jerk: Vec<f64>,
+    /// Joints without an end stop.
+    pub continuous: Vec<bool>,
+}
+
+/// The first limit a configuration breaks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitViolation {
+    pub joint: String,
+    pub value: f64,
+    pub lower: f64,
+    pub upper: f64,
+}
+
+impl JointLimits {
+    /// Number of joints D.
+    pub fn dof(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The first joint outside its position limits by more than `tolerance` (rad or m), or not finite.
+    pub fn violation(&self, q: &[f64], tolerance: f64) -> Option<LimitViolation> {
+        q.iter().enumerate().find_map(|(j, &value)| {
+            let inside = value >= self.lower[j] - tolerance && value <= self.upper[j] + tolerance;
+            (!inside).then(|| LimitViolation {
+                joint: self.names[j].clone(),
+                value,
+                lower: self.lower[j],
+                upper: self.upper[j],
+            })
+        })
+    }
+
+    /// Refuses empty ranges and limits that are not positive and finite.
+    pub(super) fn validate(&self) -> Result<(), RobotError> {
+        for (j, name) in self.names.iter().enumerate() {
+            let refuse = |what, value, allowed: String| {
+                Err(RobotError::Limit {
+                    joint: name.clone(),
+                    what,
+                    value,
+                    allowed,
+                })
+            };
+            let (lower, upper) = (self.lower[j], self.upper[j]);
+            if !(lower.is_finite() && upper.is_finite() && lower < upper) {
+                return refuse(
+                    "lower limit",
+                    lower,
+                    format!("it must be finite and below the upper limit {upper}"),
+                );
+            }
+            for (what, value) in [
+                ("velocity limit", self.velocity[j]),
+                ("acceleration limit", self.acceleration[j]),
+                ("jerk limit", self.jerk[j]),
+            ] {
+                if !(value.is_finite() && value > 0.0) {
+                    let hint = "it must be greater than 0; give it in the URDF or in the settings' joint_limits";
+                    return refuse(what, value, hint.into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
