@@ -4,11 +4,13 @@
 //! and ends at rest. Velocity, acceleration and jerk of the control polygon bound those of the curve, and scale with
 //! 1/dt, 1/dt^2, 1/dt^3: the smallest admissible spacing follows in closed form and never changes the path.
 
+mod banded;
 mod joint_row;
 mod limits;
 mod spline;
 mod timed;
 
+pub use banded::BandedSystem;
 pub use joint_row::{rows_from_lanes, rows_to_lanes, JointRow, MAX_JOINTS};
 pub use limits::{rest_to_rest_duration_s, MotionLimits, SpacingBound};
 pub use spline::{basis, Spline, ORDER};
