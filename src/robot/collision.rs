@@ -36,15 +36,14 @@ pub struct LinkShape {
     pub shape: Shape,
 }
 
-/// How well spheres cover one collision shape, m.
+/// How well spheres cover the collision shapes of one link, m.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SphereCover {
     pub link: String,
-    pub shape: &'static str,
     pub spheres: usize,
-    /// How far the spheres stick out of the shape.
+    /// How far the spheres stick out of the shapes.
     pub over_cover_m: f64,
-    /// How far the shape sticks out of the spheres (0: conservative).
+    /// How far the shapes stick out of the spheres (0: conservative).
     pub under_cover_m: f64,
 }
 

@@ -1,5 +1,6 @@
 //! The parallel gripper at the arm's end.
 
+use super::{GripperSettings, KinematicModel, RobotError};
 use crate::geometry::Pose;
 
 /// A parallel gripper. Its frame follows ACRONYM: origin at the hand link's origin, +z approach, x closing.
@@ -39,6 +40,49 @@ pub struct GripperBox {
     pub half_extents_m: [f64; 3],
 }
 
+impl Gripper {
+    /// Places the gripper of the settings at the tool.
+    pub(super) fn place(
+        settings: &GripperSettings,
+        kinematics: &KinematicModel,
+        robot: &urdf_rs::Robot,
+    ) -> Result<Self, RobotError> {
+        settings.geometry.validate()?;
+        for finger in &settings.finger_joints {
+            if !robot.joints.iter().any(|j| j.name == *finger) {
+                let existing: Vec<_> = robot.joints.iter().map(|j| j.name.as_str()).collect();
+                return Err(RobotError::UnknownJoint {
+                    joint: finger.clone(),
+                    existing: existing.join(", "),
+                });
+            }
+        }
+        let (hand_body, body_from_hand) = kinematics.body_of_link(&settings.hand_link)?;
+        if hand_body != kinematics.tool_body() {
+            let reason = format!(
+                "a planned joint lies between hand link '{}' and tool link '{}'; they must be rigidly joined",
+                settings.hand_link,
+                kinematics.tool_link()
+            );
+            return Err(RobotError::Gripper { reason });
+        }
+        let hand_from_gripper: Pose = settings.hand_from_gripper.into();
+        Ok(Self {
+            hand_link: settings.hand_link.clone(),
+            finger_joints: settings.finger_joints.clone(),
+            tool_from_gripper: kinematics.body_from_tool().inverse()
+                * body_from_hand
+                * hand_from_gripper,
+            geometry: settings.geometry.clone(),
+        })
+    }
+
+    /// Largest distance of the finger pads, m.
+    pub fn max_opening_m(&self) -> f64 {
+        self.geometry.max_opening_m
+    }
+}
+
 impl Default for GripperGeometry {
     /// The Franka hand, from the maker's published drawing: 80 mm stroke, hand 204 x 63 x 66 mm (rounded),
     /// finger tips 112 mm from the flange.
@@ -56,6 +100,30 @@ impl Default for GripperGeometry {
 }
 
 impl GripperGeometry {
+    fn validate(&self) -> Result<(), RobotError> {
+        let sizes = [
+            ("max_opening_m", self.max_opening_m),
+            ("finger_thickness_m", self.finger_thickness_m),
+            ("finger_width_m", self.finger_width_m),
+            ("tip_m - finger_base_m", self.tip_m - self.finger_base_m),
+            (
+                "palm_half_extents_m",
+                self.palm_half_extents_m
+                    .into_iter()
+                    .fold(f64::INFINITY, f64::min),
+            ),
+        ];
+        match sizes
+            .into_iter()
+            .find(|(_, value)| !(value.is_finite() && *value > 0.0))
+        {
+            Some((what, value)) => Err(RobotError::Gripper {
+                reason: format!("{what} is {value}, it must be greater than 0"),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Palm, finger at +x, finger at -x, for a distance of the pads.
     pub fn boxes(&self, opening_m: f64) -> [GripperBox; 3] {
         let half_length = 0.5 * (self.tip_m - self.finger_base_m);

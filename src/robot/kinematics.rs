@@ -228,6 +228,19 @@ impl KinematicModel {
         self.link_index(link).map(|i| self.link_bodies[i])
     }
 
+    /// Body on which a body hangs; `None` for the base.
+    pub fn parent_body(&self, body: usize) -> Option<usize> {
+        body.checked_sub(1).map(|i| self.body_joints[i].parent)
+    }
+
+    /// Whether a body turns about an axis that stands still in the world.
+    pub(super) fn turns_on_the_base(&self, body: usize) -> bool {
+        body.checked_sub(1).is_some_and(|i| {
+            let joint = &self.body_joints[i];
+            joint.parent == 0 && joint.kind == MotionKind::Turn
+        })
+    }
+
     /// Body that carries the tool.
     pub fn tool_body(&self) -> usize {
         self.link_bodies[self.tool].0

@@ -31,6 +31,15 @@ impl JointLimits {
         self.names.len()
     }
 
+    /// Range of joint `j` that random configurations are drawn from: one turn for continuous joints.
+    pub fn sampling_range(&self, j: usize) -> (f64, f64) {
+        if self.continuous[j] {
+            let pi = std::f64::consts::PI;
+            return (self.lower[j].max(-pi), self.upper[j].min(pi));
+        }
+        (self.lower[j], self.upper[j])
+    }
+
     /// The first joint outside its position limits by more than `tolerance` (rad or m), or not finite.
     pub fn violation(&self, q: &[f64], tolerance: f64) -> Option<LimitViolation> {
         q.iter().enumerate().find_map(|(j, &value)| {

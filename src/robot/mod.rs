@@ -1,11 +1,21 @@
 //! A robot from its URDF: kinematics, limits, collision spheres, gripper.
 
 mod collision;
+mod collision_build;
 mod error;
 mod gripper;
 mod kinematics;
 mod limits;
+#[cfg(test)]
+mod model_tests;
+mod self_pairs;
 mod settings;
+mod spheres;
+#[cfg(test)]
+pub(crate) mod toy_robots;
+mod urdf;
+
+use std::path::Path;
 
 pub use collision::{AllowedReason, CollisionModel, LinkShape, Sphere, SphereCover, SphereGroup};
 pub use error::RobotError;
@@ -27,16 +37,58 @@ pub struct RobotModel {
 }
 
 impl RobotModel {
-    /// From URDF text.
-    pub fn from_urdf(_urdf: &str, _settings: &RobotSettings) -> Result<RobotModel, RobotError> {
-        todo!("lands within minutes")
+    /// From URDF text. Relative mesh and SRDF paths count from the current folder.
+    pub fn from_urdf(urdf: &str, settings: &RobotSettings) -> Result<RobotModel, RobotError> {
+        Self::build(urdf, settings, Path::new(""), Path::new(""))
     }
 
-    /// From a URDF file and a settings file (YAML); mesh and SRDF paths are relative to the latter.
-    pub fn load(
-        _urdf_file: &std::path::Path,
-        _settings_file: &std::path::Path,
-    ) -> Result<RobotModel, RobotError> {
-        todo!("lands within minutes")
+    /// From a URDF file and a settings file (YAML). Mesh paths are relative to the URDF file, package folders
+    /// and the SRDF file to the settings file.
+    pub fn load(urdf_file: &Path, settings_file: &Path) -> Result<RobotModel, RobotError> {
+        let mut settings = RobotSettings::from_yaml(&read(settings_file)?)?;
+        let settings_folder = settings_file.parent().unwrap_or(Path::new(""));
+        for folder in settings.package_paths.values_mut() {
+            *folder = std::path::absolute(settings_folder.join(&*folder))
+                .unwrap_or_else(|_| folder.clone());
+        }
+        let mesh_folder = urdf_file.parent().unwrap_or(Path::new(""));
+        Self::build(&read(urdf_file)?, &settings, mesh_folder, settings_folder)
     }
+
+    fn build(
+        urdf: &str,
+        settings: &RobotSettings,
+        mesh_folder: &Path,
+        srdf_folder: &Path,
+    ) -> Result<RobotModel, RobotError> {
+        settings.validate()?;
+        let robot = urdf::parse(urdf)?;
+        let tree = urdf::Tree::new(&robot, settings)?;
+        let kinematics = tree.kinematics()?;
+        let limits = tree.limits()?;
+        let srdf = match &settings.srdf_file {
+            Some(file) => self_pairs::srdf_pairs(&read(&srdf_folder.join(file))?)?,
+            None => Vec::new(),
+        };
+        let mut collision = collision_build::build(&robot, &kinematics, settings, mesh_folder)?;
+        self_pairs::derive(&mut collision, &kinematics, &limits, settings, &srdf)?;
+        let gripper = match &settings.gripper {
+            Some(gripper) => Some(Gripper::place(gripper, &kinematics, &robot)?),
+            None => None,
+        };
+        Ok(RobotModel {
+            name: robot.name.clone(),
+            kinematics,
+            limits,
+            collision,
+            gripper,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, RobotError> {
+    std::fs::read_to_string(path).map_err(|e| RobotError::File {
+        path: path.display().to_string(),
+        reason: e.to_string(),
+    })
 }

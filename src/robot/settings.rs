@@ -70,10 +70,14 @@ pub struct JointLimitOverride {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SphereSettings {
-    /// How far spheres may stick out of a shape, m. Smaller: more spheres.
-    pub over_cover_m: f64,
-    /// Most spheres for one shape; the cover stays complete, it only gets coarser.
-    pub max_per_shape: usize,
+    /// How far spheres may stick out of a link: this part of the link's half thickness, within the two bounds, m.
+    pub over_cover_ratio: f64,
+    pub min_over_cover_m: f64,
+    pub max_over_cover_m: f64,
+    /// The same given for single links, m.
+    pub over_cover_by_link: BTreeMap<String, f64>,
+    /// Most fitted spheres for one link; the cover stays complete, it only gets coarser.
+    pub max_per_link: usize,
     /// Most spheres that share a bounding sphere.
     pub max_per_group: usize,
     /// Random configurations for the derived set of pairs that always or never touch.
@@ -84,9 +88,12 @@ pub struct SphereSettings {
 impl Default for SphereSettings {
     fn default() -> Self {
         Self {
-            over_cover_m: 0.02,
-            max_per_shape: 24,
-            max_per_group: 6,
+            over_cover_ratio: 0.5,
+            min_over_cover_m: 0.003,
+            max_over_cover_m: 0.015,
+            over_cover_by_link: BTreeMap::new(),
+            max_per_link: 24,
+            max_per_group: 4,
             self_collision_samples: 4096,
             seed: 0,
         }
@@ -142,6 +149,37 @@ impl RobotSettings {
             srdf_file: None,
             spheres: SphereSettings::default(),
             gripper: None,
+        }
+    }
+
+    /// Refuses numbers without meaning.
+    pub(super) fn validate(&self) -> Result<(), RobotError> {
+        let spheres = &self.spheres;
+        let positive = [
+            ("acceleration_time_s", self.acceleration_time_s),
+            ("jerk_time_s", self.jerk_time_s),
+            ("spheres.over_cover_ratio", spheres.over_cover_ratio),
+            ("spheres.min_over_cover_m", spheres.min_over_cover_m),
+            (
+                "spheres.max_over_cover_m - min_over_cover_m",
+                spheres.max_over_cover_m - spheres.min_over_cover_m,
+            ),
+            ("spheres.max_per_link", spheres.max_per_link as f64),
+            ("spheres.max_per_group", spheres.max_per_group as f64),
+        ];
+        let by_link = spheres
+            .over_cover_by_link
+            .iter()
+            .map(|(link, &v)| (link.as_str(), v));
+        match positive
+            .into_iter()
+            .chain(by_link)
+            .find(|(_, value)| !(value.is_finite() && *value > 0.0))
+        {
+            Some((what, value)) => Err(RobotError::Settings {
+                reason: format!("{what} is {value}, it must be greater than 0"),
+            }),
+            None => Ok(()),
         }
     }
 

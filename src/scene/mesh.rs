@@ -1,30 +1,144 @@
-//! Triangle meshes and their exact signed distance. (Being written.)
+//! Triangle meshes and what can be wrong with them.
 
-use nalgebra::{Point3, Vector3};
+use std::path::{Path, PathBuf};
 
-use super::SignedDistance;
+use thiserror::Error;
 
-/// Triangles over shared vertices, m.
-#[derive(Clone, Debug, Default)]
+use super::mesh_file;
+
+/// Why a mesh cannot be used.
+#[derive(Debug, Error)]
+pub enum MeshError {
+    #[error("mesh {path}: {source}")]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("mesh {path}: unknown format, expected .stl, .obj or .ply")]
+    UnknownFormat { path: PathBuf },
+    #[error("mesh {path}: truncated, {expected} expected, {found} found")]
+    Truncated {
+        path: PathBuf,
+        expected: String,
+        found: String,
+    },
+    #[error("mesh {path}: {position}: {problem}")]
+    Malformed {
+        path: PathBuf,
+        position: String,
+        problem: String,
+    },
+    #[error("mesh has no triangle with an area ({triangles} triangles, {vertices} vertices)")]
+    Empty { triangles: usize, vertices: usize },
+    #[error("mesh vertex {vertex} is not finite: {value:?}")]
+    NotFinite { vertex: usize, value: [f64; 3] },
+    #[error("mesh triangle {triangle} names vertex {index}, but there are {vertices} vertices")]
+    IndexOutOfRange {
+        triangle: usize,
+        index: u32,
+        vertices: usize,
+    },
+    #[error("mesh scale must be positive and finite, got {scale}")]
+    BadScale { scale: f64 },
+}
+
+/// Triangles over shared vertices. Vertices in metres, triangles counter-clockwise seen from outside.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TriangleMesh {
     pub vertices: Vec<[f64; 3]>,
     pub triangles: Vec<[u32; 3]>,
 }
 
-/// Exact distance to a mesh.
-#[derive(Clone, Debug)]
-pub struct MeshDistance {
-    pub mesh: TriangleMesh,
-}
+impl TriangleMesh {
+    /// Reads STL (ASCII or binary), OBJ or PLY (ASCII or binary), chosen by the file's ending.
+    ///
+    /// Vertices are multiplied by `scale` (0.001 for a file in millimetres).
+    ///
+    /// # Errors
+    /// [`MeshError`] for an unreadable, unknown, truncated or malformed file, and for everything that
+    /// [`TriangleMesh::validate`] refuses.
+    pub fn load(path: impl AsRef<Path>, scale: f64) -> Result<Self, MeshError> {
+        let path = path.as_ref();
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(MeshError::BadScale { scale });
+        }
+        let bytes = std::fs::read(path).map_err(|source| MeshError::Io {
+            path: path.into(),
+            source,
+        })?;
+        let ending = path
+            .extension()
+            .and_then(|e| e.to_str())
+            .unwrap_or("")
+            .to_lowercase();
+        let mut mesh = match ending.as_str() {
+            "stl" => mesh_file::read_stl(path, &bytes)?,
+            "obj" => mesh_file::read_obj(path, &bytes)?,
+            "ply" => mesh_file::read_ply(path, &bytes)?,
+            _ => return Err(MeshError::UnknownFormat { path: path.into() }),
+        };
+        mesh.validate()?;
+        for vertex in &mut mesh.vertices {
+            vertex.iter_mut().for_each(|x| *x *= scale);
+        }
+        Ok(mesh)
+    }
 
-impl SignedDistance for MeshDistance {
-    fn distance(&self, _point: &Point3<f64>) -> f64 {
-        todo!()
+    /// Refuses meshes without a triangle of positive area, with a coordinate that is not finite, or
+    /// with an index past the vertices.
+    pub fn validate(&self) -> Result<(), MeshError> {
+        if let Some((vertex, &value)) = self
+            .vertices
+            .iter()
+            .enumerate()
+            .find(|(_, v)| v.iter().any(|x| !x.is_finite()))
+        {
+            return Err(MeshError::NotFinite { vertex, value });
+        }
+        let vertices = self.vertices.len();
+        for (triangle, indices) in self.triangles.iter().enumerate() {
+            if let Some(&index) = indices.iter().find(|&&i| i as usize >= vertices) {
+                return Err(MeshError::IndexOutOfRange {
+                    triangle,
+                    index,
+                    vertices,
+                });
+            }
+        }
+        if !self
+            .triangles
+            .iter()
+            .any(|t| self.area_vector(t).norm() > 0.0)
+        {
+            return Err(MeshError::Empty {
+                triangles: self.triangles.len(),
+                vertices,
+            });
+        }
+        Ok(())
     }
-    fn distance_and_gradient(&self, _point: &Point3<f64>) -> (f64, Vector3<f64>) {
-        todo!()
+
+    /// Lower and upper corner over the vertices that triangles use, m.
+    pub fn bounds(&self) -> ([f64; 3], [f64; 3]) {
+        let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for &index in self.triangles.iter().flatten() {
+            let vertex = self.vertices[index as usize];
+            for axis in 0..3 {
+                low[axis] = low[axis].min(vertex[axis]);
+                high[axis] = high[axis].max(vertex[axis]);
+            }
+        }
+        (low, high)
     }
-    fn bounds(&self) -> (Point3<f64>, Point3<f64>) {
-        todo!()
+
+    /// Corners of a triangle, m.
+    pub fn corners(&self, triangle: &[u32; 3]) -> [nalgebra::Vector3<f64>; 3] {
+        triangle.map(|i| nalgebra::Vector3::from(self.vertices[i as usize]))
+    }
+
+    /// Normal times area of a triangle, m^2.
+    pub fn area_vector(&self, triangle: &[u32; 3]) -> nalgebra::Vector3<f64> {
+        let [a, b, c] = self.corners(triangle);
+        (b - a).cross(&(c - a)) * 0.5
     }
 }

@@ -5,6 +5,8 @@
 
 mod lane_scene;
 pub mod mesh;
+pub mod mesh_distance;
+mod mesh_file;
 mod shape;
 mod validate;
 pub mod voxel;
@@ -13,13 +15,14 @@ use nalgebra::{Point3, Vector3};
 
 use crate::geometry::Pose;
 pub use lane_scene::{LaneScene, ObstacleKind};
-pub use mesh::{MeshDistance, TriangleMesh};
+pub use mesh::{MeshError, TriangleMesh};
+pub use mesh_distance::MeshDistance;
 pub use shape::Shape;
 pub use validate::SceneError;
 pub use voxel::VoxelGrid;
 
 /// Distance of points to a body, in the body's own frame.
-pub trait SignedDistance {
+pub trait SignedDistance: Send + Sync {
     /// Distance in m to the surface, negative inside.
     fn distance(&self, point: &Point3<f64>) -> f64;
 

@@ -1,0 +1,203 @@
+//! The collision model from the URDF's links.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use urdf_rs::Geometry;
+
+use super::collision::{CollisionModel, LinkShape, Sphere, SphereGroup};
+use super::spheres::{cluster, cover_link, enclosing_ball, Ball};
+use super::urdf::{finite, pose};
+use super::{KinematicModel, RobotError, RobotSettings};
+use crate::geometry::Pose;
+use crate::scene::{MeshDistance, Shape, TriangleMesh};
+
+/// Bounding spheres are this much larger than needed, m: f32 rounding must not lose a contact.
+const GROUP_SLACK_M: f64 = 1e-5;
+/// Distance from the first joint's axis below which a sphere does not move, m.
+const ON_AXIS_M: f64 = 1e-6;
+
+/// Shapes, spheres and groups; pairs are added later.
+pub(super) fn build(
+    robot: &urdf_rs::Robot,
+    kinematics: &KinematicModel,
+    settings: &RobotSettings,
+    mesh_folder: &Path,
+) -> Result<CollisionModel, RobotError> {
+    let mut model = CollisionModel::default();
+    for name in settings.spheres.over_cover_by_link.keys() {
+        kinematics.body_of_link(name)?;
+    }
+    // by body: the kernels go through groups body by body
+    let mut groups: BTreeMap<usize, Vec<(usize, Vec<Ball>)>> = BTreeMap::new();
+    for link in &robot.links {
+        let mut shapes = Vec::new();
+        for collision in &link.collision {
+            let shape = link_shape(&link.name, &collision.geometry, settings, mesh_folder)?;
+            finite(
+                || format!("collision origin of link '{}'", link.name),
+                &collision.origin.xyz.0,
+            )?;
+            finite(
+                || format!("collision rpy of link '{}'", link.name),
+                &collision.origin.rpy.0,
+            )?;
+            shapes.push((pose(&collision.origin), shape));
+        }
+        if shapes.is_empty() {
+            continue;
+        }
+        let (body, body_from_link) = kinematics.body_of_link(&link.name)?;
+        let (balls, cover) = cover_link(&link.name, &shapes, &settings.spheres);
+        let balls = balls
+            .into_iter()
+            .map(|b| Ball {
+                center: body_from_link * b.center,
+                ..b
+            })
+            .collect();
+        for group in cluster(balls, settings.spheres.max_per_group) {
+            groups
+                .entry(body)
+                .or_default()
+                .push((model.links.len(), group));
+        }
+        model.links.push(link.name.clone());
+        model.cover.push(cover);
+        let link_shape = |(link_from_shape, shape)| LinkShape {
+            link: link.name.clone(),
+            link_from_shape,
+            shape,
+        };
+        model.shapes.extend(shapes.into_iter().map(link_shape));
+    }
+    for (body, groups) in groups {
+        for (link, balls) in groups {
+            add_group(&mut model, kinematics, body, link, &balls);
+        }
+    }
+    Ok(model)
+}
+
+fn add_group(
+    model: &mut CollisionModel,
+    kinematics: &KinematicModel,
+    body: usize,
+    link: usize,
+    balls: &[Ball],
+) {
+    let first = model.spheres.len();
+    let single = |b: &Ball| Sphere {
+        center_m: std::array::from_fn(|k| b.center[k] as f32),
+        radius_m: b.radius_m as f32,
+    };
+    model.spheres.extend(balls.iter().map(single));
+    let around = enclosing_ball(balls);
+    let on_axis = |b: &Ball| b.center.x.hypot(b.center.y) < ON_AXIS_M;
+    model.groups.push(SphereGroup {
+        body,
+        link,
+        spheres: first..model.spheres.len(),
+        center_m: std::array::from_fn(|k| around.center[k] as f32),
+        radius_m: (around.radius_m + GROUP_SLACK_M) as f32,
+        static_in_world: body == 0
+            || (kinematics.turns_on_the_base(body) && balls.iter().all(on_axis)),
+    });
+}
+
+fn link_shape(
+    link: &str,
+    geometry: &Geometry,
+    settings: &RobotSettings,
+    mesh_folder: &Path,
+) -> Result<Shape, RobotError> {
+    let size = |shape: &'static str, what: &'static str, value: f64| {
+        if value.is_finite() && value > 0.0 {
+            return Ok(value);
+        }
+        Err(RobotError::Geometry {
+            link: link.into(),
+            shape,
+            what,
+            value,
+        })
+    };
+    Ok(match geometry {
+        Geometry::Box { size: extents } => {
+            for &extent in &extents.0 {
+                size("box", "size", extent)?;
+            }
+            Shape::Box {
+                half_extents_m: extents.0.map(|v| 0.5 * v),
+            }
+        }
+        Geometry::Cylinder { radius, length } => Shape::Cylinder {
+            radius_m: size("cylinder", "radius", *radius)?,
+            length_m: size("cylinder", "length", *length)?,
+        },
+        Geometry::Capsule { radius, length } => Shape::Capsule {
+            radius_m: size("capsule", "radius", *radius)?,
+            length_m: size("capsule", "length", *length)?,
+        },
+        Geometry::Sphere { radius } => Shape::Sphere {
+            radius_m: size("sphere", "radius", *radius)?,
+        },
+        Geometry::Mesh { filename, scale } => {
+            let path = mesh_path(link, filename, settings, mesh_folder)?;
+            let refuse = |reason: String| RobotError::Mesh {
+                link: link.into(),
+                file: filename.clone(),
+                reason,
+            };
+            let mut mesh = TriangleMesh::load(&path, 1.0).map_err(|e| refuse(e.to_string()))?;
+            if let Some(scale) = scale {
+                for vertex in &mut mesh.vertices {
+                    *vertex = std::array::from_fn(|k| vertex[k] * scale.0[k]);
+                }
+            }
+            Shape::Mesh(Arc::new(
+                MeshDistance::new(&mesh).map_err(|e| refuse(e.to_string()))?,
+            ))
+        }
+    })
+}
+
+/// The file that a URDF mesh name stands for.
+fn mesh_path(
+    link: &str,
+    filename: &str,
+    settings: &RobotSettings,
+    mesh_folder: &Path,
+) -> Result<PathBuf, RobotError> {
+    if let Some(rest) = filename.strip_prefix("package://") {
+        let (package, file) = rest.split_once('/').unwrap_or((rest, ""));
+        return match settings.package_paths.get(package) {
+            Some(folder) => Ok(mesh_folder.join(folder).join(file)),
+            None => {
+                let known: Vec<_> = settings.package_paths.keys().map(String::as_str).collect();
+                let known = if known.is_empty() {
+                    "none".into()
+                } else {
+                    known.join(", ")
+                };
+                let reason = format!(
+                    "the settings' package_paths do not have '{package}'; they have: {known}"
+                );
+                Err(RobotError::Mesh {
+                    link: link.into(),
+                    file: filename.into(),
+                    reason,
+                })
+            }
+        };
+    }
+    Ok(mesh_folder.join(filename.strip_prefix("file://").unwrap_or(filename)))
+}
+
+impl LinkShape {
+    /// The shape's frame in the world for a link pose.
+    pub fn world_from_shape(&self, world_from_link: &Pose) -> Pose {
+        world_from_link * self.link_from_shape
+    }
+}

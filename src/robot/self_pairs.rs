@@ -1,0 +1,211 @@
+//! Which links are tested against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::collision::{AllowedReason, CollisionModel};
+use super::{JointLimits, KinematicModel, RobotError, RobotSettings};
+use crate::lanes::{dot, splat, sub, Lanes, LANES};
+
+/// Links that never come nearer than this in all samples are taken to never touch, m.
+const NEVER_MARGIN_M: f32 = 0.01;
+/// Part of the samples in which links must touch to count as always touching: what conservative spheres of
+/// neighbours do, and what no plan could avoid.
+const ALWAYS_PART: f64 = 0.95;
+
+/// Link pairs of a semantic description's `disable_collisions`.
+pub(super) fn srdf_pairs(srdf: &str) -> Result<Vec<(String, String)>, RobotError> {
+    let document = roxmltree::Document::parse(srdf).map_err(|e| RobotError::Srdf {
+        reason: e.to_string(),
+    })?;
+    let mut pairs = Vec::new();
+    for node in document
+        .descendants()
+        .filter(|n| n.has_tag_name("disable_collisions"))
+    {
+        match (node.attribute("link1"), node.attribute("link2")) {
+            (Some(a), Some(b)) => pairs.push((a.to_string(), b.to_string())),
+            _ => {
+                let reason = "disable_collisions without link1 or link2".into();
+                return Err(RobotError::Srdf { reason });
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+/// Fills `allowed` and `self_pairs`.
+pub(super) fn derive(
+    model: &mut CollisionModel,
+    kinematics: &KinematicModel,
+    limits: &JointLimits,
+    settings: &RobotSettings,
+    srdf: &[(String, String)],
+) -> Result<(), RobotError> {
+    let mut allowed = structural(model, kinematics)?;
+    for (a, b) in &settings.allowed_collisions {
+        kinematics.body_of_link(a)?;
+        kinematics.body_of_link(b)?;
+        allow(model, &mut allowed, a, b, AllowedReason::Settings);
+    }
+    // semantic descriptions often name links of other variants of the robot
+    for (a, b) in srdf {
+        allow(model, &mut allowed, a, b, AllowedReason::Srdf);
+    }
+    sample(model, kinematics, limits, settings, &mut allowed);
+    for a in 0..model.groups.len() {
+        for b in a + 1..model.groups.len() {
+            let pair = ordered(model.groups[a].link, model.groups[b].link);
+            if pair.0 != pair.1 && !allowed.contains_key(&pair) {
+                model.self_pairs.push((a, b));
+            }
+        }
+    }
+    model.allowed = allowed
+        .into_iter()
+        .map(|((a, b), reason)| (a, b, reason))
+        .collect();
+    Ok(())
+}
+
+type Allowed = BTreeMap<(usize, usize), AllowedReason>;
+
+fn ordered(a: usize, b: usize) -> (usize, usize) {
+    (a.min(b), a.max(b))
+}
+
+fn allow(model: &CollisionModel, allowed: &mut Allowed, a: &str, b: &str, reason: AllowedReason) {
+    let index = |name: &str| model.links.iter().position(|l| l == name);
+    if let (Some(a), Some(b)) = (index(a), index(b)) {
+        if a != b {
+            allowed.entry(ordered(a, b)).or_insert(reason);
+        }
+    }
+}
+
+/// Pairs in one body, and pairs across one joint (bodies without geometry between them do not count).
+fn structural(model: &CollisionModel, kinematics: &KinematicModel) -> Result<Allowed, RobotError> {
+    let bodies: Vec<usize> = model
+        .links
+        .iter()
+        .map(|l| kinematics.body_of_link(l).map(|b| b.0))
+        .collect::<Result<_, _>>()?;
+    let solid: BTreeSet<usize> = bodies.iter().copied().collect();
+    let solid_parent = |mut body: usize| loop {
+        body = kinematics.parent_body(body)?;
+        if solid.contains(&body) {
+            return Some(body);
+        }
+    };
+    let mut allowed = Allowed::new();
+    for a in 0..bodies.len() {
+        for b in a + 1..bodies.len() {
+            let (body_a, body_b) = (bodies[a], bodies[b]);
+            if body_a == body_b {
+                allowed.insert((a, b), AllowedReason::SameBody);
+            } else if solid_parent(body_a) == Some(body_b) || solid_parent(body_b) == Some(body_a) {
+                allowed.insert((a, b), AllowedReason::Adjacent);
+            }
+        }
+    }
+    Ok(allowed)
+}
+
+/// Adds the pairs that always or never touch in random configurations.
+fn sample(
+    model: &CollisionModel,
+    kinematics: &KinematicModel,
+    limits: &JointLimits,
+    settings: &RobotSettings,
+    allowed: &mut Allowed,
+) {
+    let batches = settings.spheres.self_collision_samples.div_ceil(LANES);
+    if batches == 0 {
+        return;
+    }
+    let mut touching: BTreeMap<(usize, usize), (usize, f32)> = BTreeMap::new();
+    for a in 0..model.links.len() {
+        for b in a + 1..model.links.len() {
+            if !allowed.contains_key(&(a, b)) {
+                touching.insert((a, b), (0, f32::INFINITY));
+            }
+        }
+    }
+    let mut rng = Pcg64Mcg::seed_from_u64(settings.spheres.seed);
+    let mut state = kinematics.new_state();
+    let mut centers = Vec::with_capacity(model.spheres.len());
+    for _ in 0..batches {
+        let q: Vec<Lanes> = (0..limits.dof())
+            .map(|j| {
+                let (low, high) = limits.sampling_range(j);
+                Lanes::from(std::array::from_fn::<f32, LANES, _>(|_| {
+                    rng.random_range(low..high) as f32
+                }))
+            })
+            .collect();
+        kinematics.forward(&q, &mut state);
+        centers.clear();
+        for group in &model.groups {
+            let frame = &state.bodies[group.body];
+            centers.extend(
+                model.spheres[group.spheres.clone()]
+                    .iter()
+                    .map(|s| frame.point(s.center_m)),
+            );
+        }
+        for (&(a, b), (count, nearest)) in &mut touching {
+            let mut smallest = splat(f32::INFINITY);
+            for (i, j) in model.link_sphere_pairs(a, b) {
+                let offset = sub(&centers[i], &centers[j]);
+                let radii = splat(model.spheres[i].radius_m + model.spheres[j].radius_m);
+                smallest = smallest.fast_min(dot(&offset, &offset).sqrt() - radii);
+            }
+            for distance in smallest.to_array() {
+                *count += usize::from(distance < 0.0);
+                *nearest = nearest.min(distance);
+            }
+        }
+    }
+    for (pair, (count, nearest)) in touching {
+        if nearest > NEVER_MARGIN_M {
+            allowed.insert(pair, AllowedReason::NeverTouching);
+        } else if count as f64 >= ALWAYS_PART * (batches * LANES) as f64 {
+            allowed.insert(pair, AllowedReason::AlwaysTouching);
+        }
+    }
+}
+
+impl CollisionModel {
+    /// Indices of all sphere pairs of two links.
+    fn link_sphere_pairs(&self, a: usize, b: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let of = move |link: usize| {
+            self.groups
+                .iter()
+                .filter(move |g| g.link == link)
+                .flat_map(|g| g.spheres.clone())
+        };
+        of(a).flat_map(move |i| of(b).map(move |j| (i, j)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn srdf_pairs_are_read() {
+        let srdf =
+            r#"<robot name="r"><disable_collisions link1="a" link2="b" reason="Never"/></robot>"#;
+        assert_eq!(srdf_pairs(srdf), Ok(vec![("a".into(), "b".into())]));
+        assert!(matches!(
+            srdf_pairs("<robot><disable_collisions link1='a'/></robot>"),
+            Err(RobotError::Srdf { .. })
+        ));
+        assert!(matches!(
+            srdf_pairs("<robot>"),
+            Err(RobotError::Srdf { .. })
+        ));
+    }
+}

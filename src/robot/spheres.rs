@@ -1,0 +1,499 @@
+//! Collision spheres that cover the collision shapes of a link.
+//!
+//! Sphere shapes are kept as they are. For the rest: points on the surface of the union of the link's shapes are
+//! covered greedily by balls about inner points. A ball of radius (depth of its centre + e) sticks out of the
+//! union by at most e, because a signed distance grows by at most 1 m per m.
+
+use nalgebra::{Point3, Vector3};
+
+use super::{SphereCover, SphereSettings};
+use crate::geometry::Pose;
+use crate::scene::{Shape, SignedDistance};
+
+/// A ball in double precision, in the frame of the link.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ball {
+    pub center: Point3<f64>,
+    pub radius_m: f64,
+}
+
+/// Shapes of a link with their poses in it.
+pub(super) struct ShapeUnion<'a> {
+    pub shapes: &'a [(Pose, Shape)],
+}
+
+/// Growth of the allowed over-cover while there are too many balls.
+const COARSER: f64 = 1.25;
+/// Sampling of surfaces: fraction of the link's diagonal, within bounds.
+const SAMPLES_PER_DIAGONAL: f64 = 40.0;
+const FINEST_M: f64 = 0.002;
+const COARSEST_M: f64 = 0.008;
+
+impl ShapeUnion<'_> {
+    fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
+        let mut best = (f64::INFINITY, Vector3::z());
+        for (link_from_shape, shape) in self.shapes {
+            let local = link_from_shape.inverse_transform_point(point);
+            let (distance, gradient) = shape.distance_and_gradient(&local);
+            if distance < best.0 {
+                best = (distance, link_from_shape.rotation * gradient);
+            }
+        }
+        best
+    }
+
+    fn bounds(&self) -> (Point3<f64>, Point3<f64>) {
+        let far = f64::INFINITY;
+        let mut out = (Point3::new(far, far, far), Point3::new(-far, -far, -far));
+        for (link_from_shape, shape) in self.shapes {
+            let (low, high) = shape.bounds();
+            for corner in 0..8 {
+                let local = Point3::from(Vector3::from_fn(|k, _| {
+                    if corner >> k & 1 == 0 {
+                        low[k]
+                    } else {
+                        high[k]
+                    }
+                }));
+                let p = link_from_shape * local;
+                out.0 = out.0.inf(&p);
+                out.1 = out.1.sup(&p);
+            }
+        }
+        out
+    }
+
+    /// Points of a regular grid over the union.
+    fn grid(&self, spacing: f64) -> Vec<Point3<f64>> {
+        let (low, high) = self.bounds();
+        let count = (high - low).map(|v| (v / spacing).ceil() as usize + 1);
+        let mut out = Vec::new();
+        for i in 0..=count.x {
+            for j in 0..=count.y {
+                for k in 0..=count.z {
+                    out.push(
+                        low + Vector3::new(i as f64 - 0.5, j as f64 - 0.5, k as f64 - 0.5)
+                            * spacing,
+                    );
+                }
+            }
+        }
+        out
+    }
+
+    /// Points on the union's surface: every surface point lies within sqrt(3) spacings of one, nearly all within
+    /// half a spacing.
+    fn surface(&self, spacing: f64) -> Vec<Point3<f64>> {
+        let reach = 0.87 * spacing;
+        let mut out = Vec::new();
+        for p in self.grid(spacing) {
+            for (link_from_shape, shape) in self.shapes {
+                let local = link_from_shape.inverse_transform_point(&p);
+                let (distance, gradient) = shape.distance_and_gradient(&local);
+                if distance.abs() > reach {
+                    continue;
+                }
+                let on_surface = link_from_shape * (local - gradient * distance);
+                // what lies inside a neighbouring shape is no surface of the union
+                if self.distance_and_gradient(&on_surface).0 > -1e-4 {
+                    out.push(on_surface);
+                }
+            }
+        }
+        out
+    }
+
+    /// Inner points with their depth, among them those of the middle planes, where the largest balls fit.
+    fn inner_points(&self, spacing: f64) -> Vec<(Point3<f64>, f64)> {
+        let mut out: Vec<(Point3<f64>, f64)> = Vec::new();
+        for p in self.grid(spacing) {
+            let (distance, gradient) = self.distance_and_gradient(&p);
+            if distance > 0.5 * spacing {
+                continue;
+            }
+            if distance < -0.25 * spacing {
+                out.push((p, -distance));
+            }
+            let (deep, depth) = self.climb(p, distance, gradient, spacing);
+            let known =
+                |(q, _): &(Point3<f64>, f64)| (q - deep).norm_squared() < (0.2 * spacing).powi(2);
+            if depth > 0.0 && !out.iter().rev().take(64).any(known) {
+                out.push((deep, depth));
+            }
+        }
+        out
+    }
+
+    /// Moves a point inwards as long as it gets deeper.
+    fn climb(
+        &self,
+        start: Point3<f64>,
+        distance: f64,
+        gradient: Vector3<f64>,
+        spacing: f64,
+    ) -> (Point3<f64>, f64) {
+        let (mut p, mut depth, mut inward) = (start, -distance, -gradient);
+        let mut step = spacing;
+        while step > 0.05 * spacing {
+            let next = p + inward * step;
+            let (distance, gradient) = self.distance_and_gradient(&next);
+            // a middle plane lies within the step once the gain falls short of it
+            if -distance > depth + 0.5 * step {
+                (p, depth, inward) = (next, -distance, -gradient);
+            } else {
+                if -distance > depth {
+                    (p, depth, inward) = (next, -distance, -gradient);
+                }
+                step *= 0.5;
+            }
+        }
+        (p, depth)
+    }
+}
+
+/// Balls that cover the shapes of one link, and how well they do.
+pub(super) fn cover_link(
+    link: &str,
+    shapes: &[(Pose, Shape)],
+    settings: &SphereSettings,
+) -> (Vec<Ball>, SphereCover) {
+    let mut balls = Vec::new();
+    let mut rest = Vec::new();
+    for (link_from_shape, shape) in shapes {
+        match shape {
+            Shape::Sphere { radius_m } => balls.push(Ball {
+                center: Point3::from(link_from_shape.translation.vector),
+                radius_m: *radius_m,
+            }),
+            _ => rest.push((*link_from_shape, shape.clone())),
+        }
+    }
+    let given = balls.len();
+    let mut cover = SphereCover {
+        link: link.into(),
+        spheres: given,
+        over_cover_m: 0.0,
+        under_cover_m: 0.0,
+    };
+    if rest.is_empty() {
+        return (balls, cover);
+    }
+    // given balls that a neighbour's cover makes needless stay: they are exact
+    let union = ShapeUnion { shapes };
+    let (low, high) = union.bounds();
+    let spacing = ((high - low).norm() / SAMPLES_PER_DIAGONAL).clamp(FINEST_M, COARSEST_M);
+    let samples = union.surface(spacing);
+    let candidates = union.inner_points(1.5 * spacing);
+    let deepest = candidates.iter().map(|c| c.1).fold(0.0, f64::max);
+    let mut over = settings
+        .over_cover_by_link
+        .get(link)
+        .copied()
+        .unwrap_or_else(|| {
+            (settings.over_cover_ratio * deepest)
+                .clamp(settings.min_over_cover_m, settings.max_over_cover_m)
+        });
+    let slack = 0.4 * spacing;
+    let mut chosen = greedy(&samples, &candidates, &balls, over, slack);
+    while chosen.len() > settings.max_per_link {
+        over *= COARSER;
+        chosen = greedy(&samples, &candidates, &balls, over, slack);
+    }
+    balls.extend(chosen);
+    shrink(&samples, &mut balls, given, slack);
+    cover.under_cover_m = close_gaps(&union, &mut balls, given, spacing);
+    cover.over_cover_m = stick_out(&union, &balls);
+    cover.spheres = balls.len();
+    (balls, cover)
+}
+
+/// Greedy set cover of the samples by balls of radius depth + `over`.
+fn greedy(
+    samples: &[Point3<f64>],
+    candidates: &[(Point3<f64>, f64)],
+    given: &[Ball],
+    over: f64,
+    slack: f64,
+) -> Vec<Ball> {
+    let words = samples.len().div_ceil(64);
+    let covered_by = |center: &Point3<f64>, radius: f64| {
+        let mut mask = vec![0u64; words];
+        for (i, p) in samples.iter().enumerate() {
+            if (p - center).norm_squared() <= radius * radius {
+                mask[i / 64] |= 1 << (i % 64);
+            }
+        }
+        mask
+    };
+    let masks: Vec<Vec<u64>> = candidates
+        .iter()
+        .map(|(c, depth)| covered_by(c, depth + over - slack))
+        .collect();
+    let mut open = vec![u64::MAX; words];
+    if samples.len() % 64 != 0 {
+        open[words - 1] = (1 << (samples.len() % 64)) - 1;
+    }
+    for ball in given {
+        close(&mut open, &covered_by(&ball.center, ball.radius_m));
+    }
+    let mut chosen = Vec::new();
+    loop {
+        let gain = |mask: &Vec<u64>| {
+            mask.iter()
+                .zip(&open)
+                .map(|(m, o)| (m & o).count_ones())
+                .sum::<u32>()
+        };
+        let best = masks
+            .iter()
+            .enumerate()
+            .map(|(i, mask)| (gain(mask), std::cmp::Reverse(i)))
+            .max();
+        match best {
+            Some((gain, std::cmp::Reverse(index))) if gain > 0 => {
+                let (center, depth) = candidates[index];
+                chosen.push(Ball {
+                    center,
+                    radius_m: depth + over,
+                });
+                close(&mut open, &masks[index]);
+            }
+            _ => return chosen,
+        }
+    }
+}
+
+fn close(open: &mut [u64], mask: &[u64]) {
+    for (o, m) in open.iter_mut().zip(mask) {
+        *o &= !m;
+    }
+}
+
+/// Makes every fitted ball as small as the samples that only it covers allow; drops those with none.
+fn shrink(samples: &[Point3<f64>], balls: &mut Vec<Ball>, given: usize, slack: f64) {
+    let inside = |ball: &Ball, p: &Point3<f64>| (p - ball.center).norm() <= ball.radius_m - slack;
+    for index in (given..balls.len()).rev() {
+        let others = |p: &&Point3<f64>| {
+            !balls.iter().enumerate().any(|(other, b)| {
+                other != index
+                    && if other < given {
+                        (*p - b.center).norm() <= b.radius_m
+                    } else {
+                        inside(b, p)
+                    }
+            })
+        };
+        let ball = balls[index];
+        let needed = samples
+            .iter()
+            .filter(|p| inside(&ball, p))
+            .filter(others)
+            .map(|p| (p - ball.center).norm() + slack)
+            .fold(0.0, f64::max);
+        if needed > 0.0 {
+            balls[index].radius_m = needed;
+        } else {
+            balls.remove(index);
+        }
+    }
+}
+
+/// Looks at the surface twice as finely, grows the nearest ball where something is still bare, and returns what
+/// is bare after that at a third, shifted sampling.
+fn close_gaps(union: &ShapeUnion, balls: &mut [Ball], given: usize, spacing: f64) -> f64 {
+    for p in union.surface(0.5 * spacing) {
+        let bare = |b: &Ball| (p - b.center).norm() - b.radius_m;
+        if balls.iter().any(|b| bare(b) <= 0.0) {
+            continue;
+        }
+        let nearest = balls[given..]
+            .iter_mut()
+            .min_by(|a, b| bare(a).total_cmp(&bare(b)));
+        if let Some(ball) = nearest {
+            ball.radius_m = (p - ball.center).norm() + 1e-5;
+        }
+    }
+    let bare = |p: &Point3<f64>| {
+        balls
+            .iter()
+            .map(|b| (p - b.center).norm() - b.radius_m)
+            .fold(f64::INFINITY, f64::min)
+    };
+    union
+        .surface(0.37 * spacing)
+        .iter()
+        .map(bare)
+        .fold(0.0, f64::max)
+}
+
+/// How far the balls stick out of the union: largest distance of points on the balls.
+fn stick_out(union: &ShapeUnion, balls: &[Ball]) -> f64 {
+    const DIRECTIONS: usize = 200;
+    let golden = std::f64::consts::PI * (3.0 - 5f64.sqrt());
+    let mut out = 0.0f64;
+    for ball in balls {
+        for i in 0..DIRECTIONS {
+            let z = 1.0 - 2.0 * (i as f64 + 0.5) / DIRECTIONS as f64;
+            let (sine, cosine) = (golden * i as f64).sin_cos();
+            let rho = (1.0 - z * z).sqrt();
+            let p = ball.center + Vector3::new(rho * cosine, rho * sine, z) * ball.radius_m;
+            out = out.max(union.distance_and_gradient(&p).0);
+        }
+    }
+    out
+}
+
+/// Smallest ball about some centre that holds all balls: a few steps towards the farthest one.
+pub(super) fn enclosing_ball(balls: &[Ball]) -> Ball {
+    let mut center = Point3::from(
+        balls.iter().map(|b| b.center.coords).sum::<Vector3<f64>>() / balls.len() as f64,
+    );
+    let reach = |center: &Point3<f64>, b: &Ball| (b.center - center).norm() + b.radius_m;
+    for step in 1..400 {
+        if let Some(far) = balls
+            .iter()
+            .max_by(|a, b| reach(&center, a).total_cmp(&reach(&center, b)))
+        {
+            center += (far.center - center) / (step + 1) as f64;
+        }
+    }
+    let radius_m = balls.iter().map(|b| reach(&center, b)).fold(0.0, f64::max);
+    Ball { center, radius_m }
+}
+
+/// Splits balls into groups of neighbours of at most `most`, by halving along the widest axis.
+pub(super) fn cluster(mut balls: Vec<Ball>, most: usize) -> Vec<Vec<Ball>> {
+    if balls.len() <= most.max(1) {
+        return if balls.is_empty() {
+            Vec::new()
+        } else {
+            vec![balls]
+        };
+    }
+    let far = f64::INFINITY;
+    let (mut low, mut high) = (Point3::new(far, far, far), Point3::new(-far, -far, -far));
+    for ball in &balls {
+        low = low.inf(&ball.center);
+        high = high.sup(&ball.center);
+    }
+    let axis = (high - low).imax();
+    balls.sort_by(|a, b| a.center[axis].total_cmp(&b.center[axis]));
+    let upper = balls.split_off(balls.len() / 2);
+    let mut out = cluster(balls, most);
+    out.extend(cluster(upper, most));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cover(shapes: &[(Pose, Shape)]) -> (Vec<Ball>, SphereCover) {
+        cover_link("link", shapes, &SphereSettings::default())
+    }
+
+    /// Points of the surface by an independent sampling: rays from inside a convex shape.
+    fn bare_length(shape: &Shape, balls: &[Ball]) -> f64 {
+        let mut worst = 0.0f64;
+        for i in 0..4000 {
+            let z = 1.0 - 2.0 * (i as f64 + 0.5) / 4000.0;
+            let (sine, cosine) = (2.399963 * i as f64).sin_cos();
+            let rho = (1.0 - z * z).sqrt();
+            let direction = Vector3::new(rho * cosine, rho * sine, z);
+            let (mut near, mut far) = (0.0, 2.0);
+            for _ in 0..60 {
+                let middle = 0.5 * (near + far);
+                if shape.distance(&Point3::from(direction * middle)) < 0.0 {
+                    near = middle
+                } else {
+                    far = middle
+                }
+            }
+            let p = Point3::from(direction * near);
+            let bare = balls
+                .iter()
+                .map(|b| (p - b.center).norm() - b.radius_m)
+                .fold(f64::INFINITY, f64::min);
+            worst = worst.max(bare);
+        }
+        worst
+    }
+
+    #[test]
+    fn every_shape_is_covered_and_not_by_much_more() {
+        for shape in [
+            Shape::Box {
+                half_extents_m: [0.1, 0.05, 0.03],
+            },
+            Shape::Cylinder {
+                radius_m: 0.06,
+                length_m: 0.2,
+            },
+            Shape::Capsule {
+                radius_m: 0.05,
+                length_m: 0.15,
+            },
+        ] {
+            let (balls, cover) = cover(&[(Pose::identity(), shape.clone())]);
+            assert!(bare_length(&shape, &balls) < 5e-4, "{cover:?}");
+            assert!(cover.under_cover_m < 5e-4, "{cover:?}");
+            assert!(cover.over_cover_m < 0.015 + 3e-3, "{cover:?}");
+            assert!(balls.len() <= 24, "{cover:?}");
+            assert_eq!(cover.spheres, balls.len());
+        }
+    }
+
+    #[test]
+    fn spheres_stay_exactly_as_they_are() {
+        let at = Pose::translation(0.1, 0.2, 0.3);
+        let (balls, cover) = cover(&[
+            (at, Shape::Sphere { radius_m: 0.07 }),
+            (Pose::identity(), Shape::Sphere { radius_m: 0.01 }),
+        ]);
+        assert_eq!(
+            balls[0],
+            Ball {
+                center: Point3::new(0.1, 0.2, 0.3),
+                radius_m: 0.07
+            }
+        );
+        assert_eq!(balls.len(), 2);
+        assert_eq!((cover.over_cover_m, cover.under_cover_m), (0.0, 0.0));
+    }
+
+    #[test]
+    fn the_limit_on_their_number_holds() {
+        let settings = SphereSettings {
+            max_per_link: 3,
+            ..SphereSettings::default()
+        };
+        let shape = Shape::Box {
+            half_extents_m: [0.2, 0.05, 0.01],
+        };
+        let (balls, cover) = cover_link("plate", &[(Pose::identity(), shape.clone())], &settings);
+        assert!(balls.len() <= 3 && cover.under_cover_m < 5e-4, "{cover:?}");
+        assert!(bare_length(&shape, &balls) < 1e-3);
+    }
+
+    #[test]
+    fn groups_hold_their_spheres() {
+        let balls: Vec<Ball> = (0..11)
+            .map(|i| Ball {
+                center: Point3::new(0.05 * i as f64, 0.01 * (i % 3) as f64, 0.0),
+                radius_m: 0.03,
+            })
+            .collect();
+        let groups = cluster(balls.clone(), 4);
+        assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), 11);
+        for group in groups {
+            assert!(group.len() <= 4);
+            let around = enclosing_ball(&group);
+            assert!(
+                group
+                    .iter()
+                    .all(|b| (b.center - around.center).norm() + b.radius_m
+                        <= around.radius_m + 1e-12)
+            );
+        }
+    }
+}
