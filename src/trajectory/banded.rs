@@ -61,7 +61,13 @@ impl BandedSystem {
     /// Adds a term of one configuration on span `span` with basis weights `weights`: its gradient by joint and the
     /// diagonal of its curvature.
     #[inline]
-    pub fn add_sample(&mut self, span: usize, weights: [f32; ORDER], gradient: JointRow, curvature: JointRow) {
+    pub fn add_sample(
+        &mut self,
+        span: usize,
+        weights: [f32; ORDER],
+        gradient: JointRow,
+        curvature: JointRow,
+    ) {
         for k in 0..ORDER {
             let wk = JointRow::splat(weights[k]);
             self.gradient[span + k] = wk.mul_add(gradient, self.gradient[span + k]);
@@ -175,8 +181,18 @@ mod tests {
         let quadratic = |r: JointRow| (r, JointRow::ONE);
         let spline = wavy_spline();
         system.add_differences(&spline, [-1.0, 1.0], JointRow::splat(0.8), quadratic);
-        system.add_differences(&spline, [-1.0, 3.0, -3.0, 1.0], JointRow::splat(0.5), quadratic);
-        system.add_sample(4, crate::trajectory::basis(0.3), JointRow::splat(0.7), JointRow::splat(2.0));
+        system.add_differences(
+            &spline,
+            [-1.0, 3.0, -3.0, 1.0],
+            JointRow::splat(0.5),
+            quadratic,
+        );
+        system.add_sample(
+            4,
+            crate::trajectory::basis(0.3),
+            JointRow::splat(0.7),
+            JointRow::splat(2.0),
+        );
         system
     }
 
@@ -190,7 +206,10 @@ mod tests {
                 h[(i - k, i)] = v;
             }
         }
-        (h, DVector::from_fn(n, |i, _| f64::from(system.gradient[i].to_array()[lane])))
+        (
+            h,
+            DVector::from_fn(n, |i, _| f64::from(system.gradient[i].to_array()[lane])),
+        )
     }
 
     #[test]
@@ -209,7 +228,10 @@ mod tests {
             system.solve_lower(first, last);
             system.solve_upper(first, last);
             for i in 0..m {
-                assert!((f64::from(system.gradient[first + i].to_array()[5]) - expected[i]).abs() < 1e-4);
+                assert!(
+                    (f64::from(system.gradient[first + i].to_array()[5]) - expected[i]).abs()
+                        < 1e-4
+                );
             }
         }
     }
@@ -226,7 +248,10 @@ mod tests {
         for i in 0..N - 2 {
             assert!((folded_gradient[i] - gradient[i]).abs() < 1e-5);
             for j in 0..N - 2 {
-                assert!((folded[(i, j)] - projected[(i, j)]).abs() < 1e-5, "entry {i} {j}");
+                assert!(
+                    (folded[(i, j)] - projected[(i, j)]).abs() < 1e-5,
+                    "entry {i} {j}"
+                );
             }
         }
     }
