@@ -3,6 +3,7 @@
 //! Metres throughout; distances are negative inside. [`Scene`] is what a user describes, [`LaneScene`] is the
 //! same laid out for sixteen configurations at once.
 
+mod lane_grid;
 mod lane_scene;
 pub mod mesh;
 pub mod mesh_distance;
@@ -14,7 +15,7 @@ pub mod voxel;
 use nalgebra::{Point3, Vector3};
 
 use crate::geometry::Pose;
-pub use lane_scene::{LaneScene, ObstacleKind};
+pub use lane_scene::{LaneObstacle, LaneScene, ObstacleKind};
 pub use mesh::{MeshError, TriangleMesh};
 pub use mesh_distance::MeshDistance;
 pub use shape::Shape;
