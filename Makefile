@@ -1,0 +1,33 @@
+# make help shows the targets. Every target does the set-up it needs; see docs/TROUBLESHOOTING.md where something fails.
+#   DFP_PREFIX=FOLDER   where ROS 2, libtorch and the interfaces go (default .prefix)
+SHELL := /bin/bash
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# The product: the command line with training, the node and the simulated arm.
+FEATURES := --features torch,ros
+ENV := scripts/env
+
+.PHONY: help setup build demo test test-core test-product test-ros lint clean distclean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+setup: ## ROS 2, libtorch and the interfaces, where they are missing
+	@scripts/setup
+
+build: setup ## target/release/dfp, planner_node and sim_arm
+	$(ENV) cargo build --release $(FEATURES)
+
+demo: build ## pick a mug in simulation; OBJECT=mesh.obj SCALE=0.001 picks your own
+	@scripts/demo $(if $(OBJECT),--object "$(OBJECT)") $(if $(SCALE),--scale "$(SCALE)")
+
+test: setup ## formatting, lints, all tests; ends with each runner's summary
+	@scripts/run_tests
+
+clean: ## remove what was built; the set-up stays
+	cargo clean
+	rm -rf out
+
+distclean: clean ## remove the set-up too
+	rm -rf "$${DFP_PREFIX:-.prefix}"

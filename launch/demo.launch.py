@@ -1,0 +1,106 @@
+"""The planner with a simulated arm and an object on a table: all that `make demo` runs, but for the goal.
+
+    ros2 launch diffusion_field_planner demo.launch.py
+    ros2 action send_goal --feedback /diffusion_field_planner/plan_grasp_motion \
+        diffusion_field_planner/action/PlanGraspMotion "{use_gripper: true}"
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+PACKAGE = "diffusion_field_planner"
+SHARE = Path(get_package_share_directory(PACKAGE))
+
+ARGUMENTS = [
+    DeclareLaunchArgument("robot", default_value="panda", choices=["panda", "fr3"], description="Arm to simulate."),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes, topics and the action."),
+    DeclareLaunchArgument(
+        "planner_config", default_value=str(SHARE / "config/planner.yaml"), description="Parameters of planner_node."
+    ),
+    DeclareLaunchArgument(
+        "scene", default_value=str(SHARE / "config/demo_scene.yaml"), description="Fixed obstacles: scene.file of planner_node."
+    ),
+    DeclareLaunchArgument(
+        "object", default_value=str(SHARE / "config/meshes/mug.obj"), description="Mesh of the object to pick (STL, OBJ or PLY)."
+    ),
+    DeclareLaunchArgument("scale", default_value="1.0", description="Factor from the mesh file's unit to metres."),
+    DeclareLaunchArgument(
+        "object_pose",
+        default_value="0.5 0.0 0.0 0.0 0.0 0.0",
+        description="Pose of the object in the arm's base frame: x y z [m] roll pitch yaw [rad].",
+    ),
+    DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Start rviz2 too."),
+    DeclareLaunchArgument("log_level", default_value="info", description="Log level of the nodes."),
+]
+
+
+def objects_file(mesh, scale):
+    """A file for the planner's parameter objects.file that knows one object."""
+    handle, path = tempfile.mkstemp(prefix="objects_", suffix=".yaml")
+    with os.fdopen(handle, "w") as file:
+        # JSON is YAML, with strings quoted whatever they hold.
+        json.dump({"objects": {"object": {"mesh": str(Path(mesh).resolve()), "scale": float(scale)}}}, file)
+    return path
+
+
+def nodes(context):
+    def argument(name):
+        return LaunchConfiguration(name).perform(context)
+
+    robot = argument("robot")
+    model = {
+        "robot.urdf_file": str(SHARE / f"urdf/{robot}.urdf"),
+        "robot.settings_file": str(SHARE / f"config/{robot}.yaml"),
+    }
+    shared = {
+        "package": PACKAGE,
+        "namespace": argument("namespace"),
+        "arguments": ["--ros-args", "--log-level", argument("log_level")],
+        "output": "screen",
+    }
+    planner = {
+        "scene.file": argument("scene"),
+        "objects.file": objects_file(argument("object"), argument("scale")),
+        "planning.model_file": str(SHARE / "models/grasp_field.safetensors"),
+    }
+    simulation = {
+        "object.mesh_file": str(Path(argument("object")).resolve()),
+        "object.mesh_scale": float(argument("scale")),
+        "object.pose": [float(number) for number in argument("object_pose").split()],
+    }
+    return [
+        Node(executable="sim_arm", name="sim_arm", parameters=[model, simulation], **shared),
+        Node(
+            executable="planner_node",
+            name="diffusion_field_planner",
+            parameters=[argument("planner_config"), model, planner],
+            **shared,
+        ),
+    ]
+
+
+def generate_launch_description():
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(SHARE / "rviz/demo.rviz")],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    state_publisher = Node(
+        package="robot_state_publisher",
+        executable="robot_state_publisher",
+        namespace=LaunchConfiguration("namespace"),
+        condition=IfCondition(LaunchConfiguration("rviz")),
+        # sim_arm publishes robot_description; rviz needs the frames of the links.
+        parameters=[{"robot_description": ""}],
+    )
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=nodes), state_publisher, rviz])

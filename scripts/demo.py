@@ -1,0 +1,210 @@
+"""Picks an object with a simulated arm: planner_node and sim_arm as processes, a goal through the action, real DDS.
+
+Run by scripts/demo. Prints the feedback, then a table of the result; exit status 0 when the arm holds the object.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+OBJECT_ID = "object"
+STARTUP_S, RESULT_S = 30.0, 60.0
+# The table's top; the object stands on it.
+TABLE_M = 0.0
+
+
+def options():
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--object", type=Path, default=PROJECT / "meshes/mug.obj", help="mesh to pick (default: a mug)")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor from the mesh file's unit to metres")
+    parser.add_argument("--position", type=float, nargs=2, default=[0.55, 0.02], metavar=("X", "Y"), help="on the table, m")
+    parser.add_argument("--yaw", type=float, default=0.6, help="of the object, rad")
+    parser.add_argument("--robot", choices=["panda", "fr3"], default="panda")
+    parser.add_argument("--seed", type=int, default=0, help="0: a new one each time")
+    parser.add_argument("--bin", type=Path, default=PROJECT / "target/release", help="folder of planner_node and sim_arm")
+    parser.add_argument("--out", type=Path, default=PROJECT / "out", help="folder for logs and the result")
+    parser.add_argument("--only-nodes", action="store_true", help="start the nodes, send no goal, run until Ctrl-C")
+    return parser.parse_args()
+
+
+class Programs:
+    """The nodes as child processes; their output goes to files."""
+
+    def __init__(self, bin_folder, log_folder):
+        self.bin_folder, self.log_folder = bin_folder, log_folder
+        self.running = {}
+
+    def start(self, name, parameter_files=(), **parameters):
+        command = [str(self.bin_folder / name), "--ros-args"]
+        for file in parameter_files:
+            command += ["--params-file", str(file)]
+        for key, value in parameters.items():
+            command += ["-p", f"{key.replace('__', '.')}:={value}"]
+        log = open(self.log_folder / f"{name}.log", "w")
+        self.running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    def check(self):
+        for name, process in self.running.items():
+            if process.poll() is not None:
+                log = (self.log_folder / f"{name}.log").read_text()
+                sys.exit(f"{name} ended with status {process.returncode}:\n{log[-2000:]}")
+
+    def stop(self):
+        for process in self.running.values():
+            process.send_signal(signal.SIGINT)
+        for process in self.running.values():
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def lowest_z_m(mesh, scale):
+    """Height of the mesh's lowest vertex in its own frame; `dfp` reads the file, so errors are its errors."""
+    dfp = PROJECT / "target/release/dfp"
+    reply = subprocess.run([dfp, "inspect", mesh, "--scale", str(scale), "--json"], capture_output=True, text=True)
+    if reply.returncode != 0:
+        sys.exit(reply.stderr.strip())
+    return json.loads(reply.stdout)["bounds_m"][0][2]
+
+
+def start_nodes(o, programs):
+    objects = o.out / "objects.yaml"
+    # JSON is YAML, with strings quoted whatever they hold.
+    objects.write_text(json.dumps({"objects": {OBJECT_ID: {"mesh": str(o.object.resolve()), "scale": o.scale}}}))
+    robot = {
+        "robot__urdf_file": PROJECT / f"urdf/{o.robot}.urdf",
+        "robot__settings_file": PROJECT / f"config/{o.robot}.yaml",
+    }
+    height_m = TABLE_M - lowest_z_m(o.object, o.scale)
+    programs.start(
+        "sim_arm",
+        **robot,
+        object__mesh_file=o.object.resolve(),
+        object__mesh_scale=o.scale,
+        object__pose=[*o.position, height_m, 0.0, 0.0, o.yaw],
+    )
+    programs.start(
+        "planner_node",
+        [PROJECT / "config/planner.yaml"],
+        **robot,
+        objects__file=objects,
+        scene__file=PROJECT / "config/demo_scene.yaml",
+        planning__model_file=PROJECT / "models/grasp_field.safetensors",
+    )
+
+
+class Demo:
+    """The goal's client: an rclpy node."""
+
+    def __init__(self, programs):
+        import rclpy
+        from diffusion_field_planner.action import PlanGraspMotion
+        from geometry_msgs.msg import PoseStamped
+        from rclpy.action import ActionClient
+
+        rclpy.init()
+        self.rclpy, self.action, self.programs = rclpy, PlanGraspMotion, programs
+        self.node = rclpy.create_node("demo")
+        self.client = ActionClient(self.node, PlanGraspMotion, "diffusion_field_planner/plan_grasp_motion")
+        self.object_pose = None
+        self.stages = []
+        self.node.create_subscription(PoseStamped, "object_pose", self._on_pose, 1)
+
+    def _on_pose(self, message):
+        self.object_pose = message.pose
+
+    def wait(self, condition, what, timeout_s):
+        end = time.monotonic() + timeout_s
+        while not condition():
+            self.programs.check()
+            if time.monotonic() > end:
+                sys.exit(f"waited {timeout_s:.0f} s for {what}")
+            self.rclpy.spin_once(self.node, timeout_sec=0.05)
+
+    def on_feedback(self, message):
+        feedback = message.feedback
+        elapsed_s = feedback.elapsed.sec + 1e-9 * feedback.elapsed.nanosec
+        if not self.stages or self.stages[-1] != feedback.stage_name:
+            self.stages.append(feedback.stage_name)
+            print(f"  {elapsed_s:6.2f} s  {feedback.stage_name}", flush=True)
+
+    def pick(self, seed):
+        """Sends the goal and returns its result and how far the object was lifted, in metres."""
+        self.wait(self.client.server_is_ready, "the action server", STARTUP_S)
+        self.wait(lambda: self.object_pose is not None, "the object's pose", STARTUP_S)
+        start_z_m = self.object_pose.position.z
+        goal = self.action.Goal(object_id=OBJECT_ID, use_gripper=True, seed=seed, approach_distance=-1.0, lift_distance=-1.0)
+        accepted = self.client.send_goal_async(goal, feedback_callback=self.on_feedback)
+        self.wait(accepted.done, "the goal's acceptance", STARTUP_S)
+        if not accepted.result().accepted:
+            sys.exit("the goal was rejected; see the node's log")
+        ended = accepted.result().get_result_async()
+        self.wait(ended.done, "the goal's result", RESULT_S)
+        # One more pose of the object, from after the lift.
+        self.object_pose = None
+        self.wait(lambda: self.object_pose is not None, "the object's pose", STARTUP_S)
+        return ended.result().result, self.object_pose.position.z - start_z_m
+
+
+def path_length_rad(trajectory):
+    """Length of the motion in joint space."""
+    positions = [point.positions for point in trajectory.points]
+    return sum(math.dist(a, b) for a, b in zip(positions, positions[1:]))
+
+
+def rows(result, lifted_m):
+    """The table: name and value."""
+    last = result.trajectory.points[-1].time_from_start
+    stages = ", ".join(f"{name} {1e3 * t:.0f}" for name, t in zip(result.stage_names, result.stage_times) if t >= 5e-4)
+    return [
+        ("grasp energy", f"{result.grasp.energy:.3f}"),
+        ("planning time", f"{1e3 * result.planning_time:.0f} ms ({stages})"),
+        ("path length", f"{path_length_rad(result.trajectory):.2f} rad"),
+        ("duration", f"{last.sec + 1e-9 * last.nanosec:.2f} s"),
+        ("smallest clearance", f"{1e3 * result.min_clearance:.1f} mm ({result.min_clearance_link} - {result.min_clearance_object})"),
+        ("velocity, acceleration, jerk",
+         f"{result.max_velocity_ratio:.2f}, {result.max_acceleration_ratio:.2f}, {result.max_jerk_ratio:.2f} of the limits"),
+        ("gripper from grasp", f"{1e3 * result.grasp_position_error:.2f} mm, {math.degrees(result.grasp_orientation_error):.2f} deg"),
+        ("object lifted", f"{1e3 * lifted_m:.0f} mm"),
+    ]
+
+
+def main():
+    o = options()
+    o.out.mkdir(parents=True, exist_ok=True)
+    # A domain of our own unless the user has one: no robot nearby may listen by accident.
+    os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 101)))
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    programs = Programs(o.bin, o.out)
+    try:
+        start_nodes(o, programs)
+        if o.only_nodes:
+            print(f"running in ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; Ctrl-C ends")
+            while True:
+                programs.check()
+                time.sleep(0.5)
+        print(f"picking {o.object.name} with the {o.robot}:")
+        result, lifted_m = Demo(programs).pick(o.seed)
+        if result.error_code != 0:
+            sys.exit(f"failed: {result.error_code}: {result.error_msg}")
+        for name, value in rows(result, lifted_m):
+            print(f"  {name:<29} {value}")
+        if lifted_m < 0.02:
+            sys.exit("the arm moved, but the object was not lifted")
+    except KeyboardInterrupt:
+        pass
+    finally:
+        programs.stop()
+
+
+if __name__ == "__main__":
+    main()
