@@ -4,6 +4,7 @@ mod collision;
 mod collision_build;
 mod error;
 mod gripper;
+mod inverse_kinematics;
 mod kinematics;
 mod limits;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::path::Path;
 pub use collision::{AllowedReason, CollisionModel, LinkShape, Sphere, SphereCover, SphereGroup};
 pub use error::RobotError;
 pub use gripper::{Gripper, GripperBox, GripperGeometry};
+pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};
 pub use kinematics::{BodyWrenches, KinematicModel, KinematicState, LaneFrame, MAX_JOINTS};
 pub use limits::{JointLimits, LimitViolation};
 pub use settings::{
