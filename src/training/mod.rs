@@ -1,1 +1,12 @@
-//! Training of the grasp field.
+//! Training of the grasp field: denoising score matching on R^3 x SO(3) together with a distance loss.
+
+mod batch;
+pub mod checkpoint;
+pub mod config;
+pub mod dataset;
+mod optimizer;
+pub mod trainer;
+
+pub use config::TrainingConfig;
+pub use dataset::Dataset;
+pub use trainer::{Progress, StopReason, Trainer, TrainingError};

@@ -1,7 +1,89 @@
-/// Train the grasp field.
-#[derive(clap::Args)]
-pub struct Args {}
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+use anyhow::{Context, Result};
+use diffusion_field_planner::training::{Dataset, StopReason, Trainer, TrainingConfig};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Train the grasp field.
+///
+/// Makes the objects and grasps of the configuration, then trains. A run resumes from the checkpoint in its folder.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    dfp train config/train.yaml\n  \
+    dfp train config/train.yaml --minutes 30 --folder out/train --out models/grasp_field.safetensors")]
+pub struct Args {
+    /// Training configuration (YAML), see config/train.yaml
+    config: PathBuf,
+    /// Folder of checkpoint, weights and curves
+    #[arg(long, default_value = "out/train")]
+    folder: PathBuf,
+    /// Stop after this long in total and fit the learning rate to it
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Seed; replaces that of the configuration
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Train on the GPU
+    #[arg(long)]
+    cuda: bool,
+    /// Copy the finished weights here
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let text = std::fs::read_to_string(&args.config).with_context(|| format!("reading {}", args.config.display()))?;
+    let mut config: TrainingConfig =
+        serde_yaml::from_str(&text).with_context(|| format!("reading {}", args.config.display()))?;
+    config.seed = args.seed.unwrap_or(config.seed);
+    let device = if args.cuda { tch::Device::Cuda(0) } else { tch::Device::Cpu };
+
+    let count = config.data.objects.values().sum::<usize>();
+    let bar = ProgressBar::new(count as u64).with_style(style("objects"));
+    let data = Dataset::training(&config.data, &config.field.gripper, || bar.inc(1));
+    let held_out = Dataset::held_out(&config.data, &config.field.gripper, || {});
+    bar.finish();
+    let grasps: usize = data.objects.iter().map(|o| o.object_from_gripper.len()).sum();
+    eprintln!("{} objects, {grasps} grasps; left out: {}", data.objects.len(), data.left_out.join(" "));
+
+    let mut trainer = Trainer::new(config.clone(), &args.folder, device)?;
+    let limit = args.minutes.map(|m| Duration::from_secs_f64(60.0 * m));
+    let bar = ProgressBar::new(1000).with_style(style("training"));
+    let started = Instant::now();
+    let first = trainer.step();
+    let reason = trainer.run(&data, &held_out, limit, |progress| {
+        bar.set_position((1000.0 * progress.share) as u64);
+        let held_out = progress.held_out.map_or("-".into(), |h| format!("{h:.3}"));
+        let rate = (progress.step - first) as f64 / started.elapsed().as_secs_f64();
+        bar.set_message(format!(
+            "step {} ({rate:.2}/s)  loss {:.3}  sdf {:.1} mm  held-out {held_out}",
+            progress.step,
+            progress.score_loss,
+            1000.0 * progress.sdf_error_m
+        ));
+        ControlFlow::Continue(())
+    })?;
+    bar.finish();
+    let weights = args.folder.join("grasp_field.safetensors");
+    let out = args.out.unwrap_or(weights.clone());
+    if out != weights {
+        std::fs::copy(&weights, &out).with_context(|| format!("writing {}", out.display()))?;
+    }
+    if args.json {
+        let finished = reason == StopReason::Finished;
+        println!("{}", serde_json::json!({ "weights": out, "steps": trainer.step(), "finished": finished }));
+    } else {
+        println!("{} after {} steps", out.display(), trainer.step());
+    }
+    Ok(())
+}
+
+fn style(what: &str) -> ProgressStyle {
+    let template = format!("{what} [{{bar:30}}] {{percent}}% {{elapsed}} eta {{eta}} {{msg}}");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

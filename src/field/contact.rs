@@ -1,0 +1,144 @@
+//! What the closed-form checks say about a grasp: does the open gripper touch, and how do the pads meet the object.
+//!
+//! The same two checks label the training data, filter what the sampler draws and score it.
+
+use nalgebra::{Isometry3, Point3, Vector3};
+
+use crate::geometry::Pose;
+use crate::robot::{GripperBox, GripperGeometry};
+use crate::scene::SignedDistance;
+
+/// Boxes are searched down to pieces of this half diagonal, m.
+const FINEST_PIECE_M: f64 = 0.0012;
+/// A pad point this near to the surface bears load, m.
+const CONTACT_BAND_M: f64 = 0.0006;
+/// The closing motion stops this near to the surface, m.
+const STOP_M: f64 = 0.0001;
+/// Largest step of the closing motion where the distance says nothing (a pad inside), m.
+const SMALLEST_ADVANCE_M: f64 = 0.0002;
+
+/// Whether any part of the gripper, opened by `opening_m`, reaches into the solid.
+///
+/// `clearance_m` > 0 keeps that much air around the gripper; < 0 shaves that much off its surface.
+/// The boxes are halved until a piece is clear of the solid by its distance, or has its centre inside,
+/// so walls thinner than any lattice spacing are found.
+pub fn gripper_collides(
+    solid: &dyn SignedDistance,
+    object_from_gripper: &Pose,
+    gripper: &GripperGeometry,
+    opening_m: f64,
+    clearance_m: f64,
+) -> bool {
+    gripper.boxes(opening_m).iter().any(|GripperBox { center_m, half_extents_m }| {
+        let half = Vector3::from(*half_extents_m).add_scalar(clearance_m.min(0.0));
+        let inflation = clearance_m.max(0.0);
+        half.min() > 0.0
+            && piece_touches(solid, object_from_gripper, Vector3::from(*center_m), half, inflation)
+    })
+}
+
+fn piece_touches(
+    solid: &dyn SignedDistance,
+    object_from_gripper: &Pose,
+    centre: Vector3<f64>,
+    half: Vector3<f64>,
+    inflation_m: f64,
+) -> bool {
+    let distance = solid.distance(&(object_from_gripper * Point3::from(centre))) - inflation_m;
+    let radius = half.norm();
+    if distance <= 0.0 {
+        return true;
+    }
+    if distance > radius || radius < FINEST_PIECE_M {
+        return false;
+    }
+    let axis = half.imax();
+    let mut part = half;
+    part[axis] *= 0.5;
+    let mut offset = Vector3::zeros();
+    offset[axis] = part[axis];
+    piece_touches(solid, object_from_gripper, centre + offset, part, inflation_m)
+        || piece_touches(solid, object_from_gripper, centre - offset, part, inflation_m)
+}
+
+/// Where a finger pad meets the object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PadContact {
+    /// Place of the pad's face along the closing axis x, gripper frame, m.
+    pub x_m: f64,
+    /// Angle between the surface normal and the closing axis, rad.
+    pub angle_rad: f64,
+}
+
+/// Both pads moved inwards until they touch: `[finger at +x, finger at -x]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Closing {
+    pub contacts: [Option<PadContact>; 2],
+}
+
+impl Closing {
+    /// Distance between the pads when both touch, m.
+    pub fn width_m(&self) -> Option<f64> {
+        Some(self.contacts[0]?.x_m - self.contacts[1]?.x_m)
+    }
+
+    /// Both pads touch, with something between them, and both normals lie in the cone.
+    pub fn is_inside_cone(&self, half_angle_rad: f64) -> bool {
+        self.width_m().is_some_and(|width| width > 5e-4)
+            && self.contacts.iter().flatten().all(|contact| contact.angle_rad < half_angle_rad)
+    }
+}
+
+/// Closes the fingers on the solid.
+///
+/// Each pad is nine points on the last 17 mm of the finger's inner face. It advances by its own distance
+/// to the solid, so it cannot jump over a thin wall.
+pub fn close_gripper(solid: &dyn SignedDistance, object_from_gripper: &Pose, gripper: &GripperGeometry) -> Closing {
+    Closing { contacts: [1.0, -1.0].map(|side| close_finger(solid, object_from_gripper, gripper, side)) }
+}
+
+fn pad_points(gripper: &GripperGeometry, x_m: f64) -> [Point3<f64>; 9] {
+    std::array::from_fn(|i| {
+        let y = ((i % 3) as f64 - 1.0) * 0.38 * gripper.finger_width_m;
+        let z = gripper.tip_m - 0.0012 - 0.0078 * (i / 3) as f64;
+        Point3::new(x_m, y, z)
+    })
+}
+
+fn close_finger(
+    solid: &dyn SignedDistance,
+    object_from_gripper: &Pose,
+    gripper: &GripperGeometry,
+    side: f64,
+) -> Option<PadContact> {
+    let start = 0.5 * gripper.max_opening_m;
+    let mut travel = 0.0;
+    while travel < gripper.max_opening_m {
+        let x_m = side * (start - travel);
+        let pads = pad_points(gripper, x_m).map(|p| object_from_gripper * p);
+        let nearest = pads.iter().map(|p| solid.distance(p)).fold(f64::INFINITY, f64::min);
+        if nearest <= STOP_M {
+            return contact_at(solid, object_from_gripper, &pads, x_m, side);
+        }
+        travel += nearest.max(SMALLEST_ADVANCE_M);
+    }
+    None
+}
+
+fn contact_at(
+    solid: &dyn SignedDistance,
+    object_from_gripper: &Isometry3<f64>,
+    pads: &[Point3<f64>; 9],
+    x_m: f64,
+    side: f64,
+) -> Option<PadContact> {
+    // The normal is read just outside the surface, where the distance is smooth even on thin walls.
+    let closing_axis = object_from_gripper.rotation * Vector3::new(side, 0.0, 0.0);
+    let normal: Vector3<f64> = pads
+        .iter()
+        .filter(|p| solid.distance(p) < CONTACT_BAND_M)
+        .map(|p| solid.distance_and_gradient(&(p + closing_axis * CONTACT_BAND_M)).1)
+        .sum();
+    let cosine = normal.try_normalize(1e-9)?.dot(&closing_axis);
+    Some(PadContact { x_m, angle_rad: cosine.clamp(-1.0, 1.0).acos() })
+}

@@ -1,0 +1,278 @@
+//! The training loop: one straight function over batches, with validation, checkpoints and resume.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use tch::{no_grad, Device, Kind, Tensor};
+use thiserror::Error;
+
+use super::batch::{Batch, BatchMaker, HostBatch};
+use super::checkpoint::{self, RunState};
+use super::config::TrainingConfig;
+use super::dataset::Dataset;
+use super::optimizer::{update_average, Adam};
+use crate::field::network::TorchNetwork;
+use crate::field::{GraspNetwork, WeightsError};
+
+/// Why a run cannot start or go on.
+#[derive(Debug, Error)]
+pub enum TrainingError {
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("training: no object to train on ({left_out} left out for too few grasps)")]
+    NoObjects { left_out: usize },
+    #[error("training: the checkpoint {path} belongs to another configuration; start anew or restore it")]
+    OtherConfig { path: PathBuf },
+    #[error("training: {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("training: the batch thread ended early")]
+    BatchThread,
+}
+
+/// What a run tells after each step.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    pub step: u64,
+    /// Done share of the run, 0..1.
+    pub share: f64,
+    /// Mean squared error of the scaled gradient in this step; 1 is what a field of zero gets.
+    pub score_loss: f64,
+    /// Mean absolute error of the predicted distance in this step, m.
+    pub sdf_error_m: f64,
+    /// Score loss of the averaged weights on held-out objects, when last measured.
+    pub held_out: Option<f64>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    Finished,
+    /// The observer broke off; the checkpoint holds the last step.
+    Interrupted,
+}
+
+/// Batches made ahead of the step that uses them.
+const BATCHES_AHEAD: usize = 3;
+/// Validation batches; their seeds are fixed, so that figures compare along a run.
+const VALIDATION_BATCHES: u64 = 4;
+/// Final learning rate as a share of the first.
+const LEARNING_RATE_FLOOR: f64 = 0.003;
+
+/// A run: weights, their average, Adam's state.
+pub struct Trainer {
+    config: TrainingConfig,
+    device: Device,
+    network: TorchNetwork,
+    average: TorchNetwork,
+    adam: Adam,
+    step: u64,
+    trained_s: f64,
+    folder: PathBuf,
+}
+
+impl Trainer {
+    /// Sets a run up in `folder`, from its checkpoint if there is one.
+    ///
+    /// # Errors
+    /// [`TrainingError`]: settings that no network can have, or a checkpoint of another configuration.
+    pub fn new(config: TrainingConfig, folder: &Path, device: Device) -> Result<Self, TrainingError> {
+        let io = |source| TrainingError::Io { path: folder.into(), source };
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let start = GraspNetwork::untrained(config.field.clone(), config.seed)?;
+        let mut network = TorchNetwork::new(&start, device, true);
+        let mut average = TorchNetwork::new(&start, device, false);
+        let mut adam = Adam::new(&network.weights);
+        let (mut step, mut trained_s) = (0, 0.0);
+        let path = folder.join("checkpoint.safetensors");
+        if path.exists() {
+            let state = checkpoint::load(&path, &mut network.weights, &mut average.weights, &mut adam)?;
+            if state.config != config {
+                return Err(TrainingError::OtherConfig { path });
+            }
+            (step, trained_s) = (state.step, state.trained_s);
+        }
+        Ok(Self { config, device, network, average, adam, step, trained_s, folder: folder.into() })
+    }
+
+    /// Steps done so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Trains to the end, or for `limit` over all sittings if given: then the learning rate falls with
+    /// time instead of with steps, and the result depends on the machine's speed.
+    ///
+    /// # Errors
+    /// [`TrainingError`].
+    pub fn run(
+        &mut self,
+        data: &Dataset,
+        held_out: &Dataset,
+        limit: Option<Duration>,
+        mut observe: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<StopReason, TrainingError> {
+        if data.objects.is_empty() {
+            return Err(TrainingError::NoObjects { left_out: data.left_out.len() });
+        }
+        tch::set_num_threads(self.config.torch_threads);
+        let maker = BatchMaker::new(&self.config);
+        let count = self.config.objects_per_step;
+        let validation: Vec<HostBatch> = match held_out.objects.is_empty() {
+            true => Vec::new(),
+            false => (0..VALIDATION_BATCHES).map(|i| maker.make(&held_out.objects, count, i)).collect(),
+        };
+        let (first, seed) = (self.step, self.config.seed);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+            let maker = &maker;
+            scope.spawn(move || {
+                // A step's batch follows from run seed and step alone, so that a resumed run sees the same ones.
+                for step in first.. {
+                    let batch = maker.make(&data.objects, count, seed.wrapping_mul(1 << 40).wrapping_add(step + 1000));
+                    if sender.send(batch).is_err() {
+                        return; // The trainer has ended.
+                    }
+                }
+            });
+            let batches = receiver;
+            self.steps(limit, &validation, || batches.recv().map_err(|_| TrainingError::BatchThread), &mut observe)
+        })
+    }
+
+    fn steps(
+        &mut self,
+        limit: Option<Duration>,
+        validation: &[HostBatch],
+        mut next: impl FnMut() -> Result<HostBatch, TrainingError>,
+        observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<StopReason, TrainingError> {
+        let started = Instant::now();
+        let before_s = self.trained_s;
+        let mut held_out = None;
+        let mut sums = [0.0; 2];
+        let mut summed = 0;
+        loop {
+            self.trained_s = before_s + started.elapsed().as_secs_f64();
+            let share = match limit {
+                Some(limit) => self.trained_s / limit.as_secs_f64(),
+                None => self.step as f64 / self.config.steps as f64,
+            };
+            if share >= 1.0 {
+                self.save()?;
+                return Ok(StopReason::Finished);
+            }
+            let batch = next()?.to_tensors(&self.config.field, self.device);
+            let [score_loss, sdf_error_m] = self.train_step(&batch, share);
+            self.step += 1;
+            sums[0] += score_loss;
+            sums[1] += sdf_error_m;
+            summed += 1;
+            if self.step % self.config.validation_every_steps == 0 && !validation.is_empty() {
+                let by_level = self.validate(validation);
+                held_out = Some(by_level.iter().sum::<f64>() / by_level.len() as f64);
+                self.log(sums.map(|s| s / summed as f64), &by_level)?;
+                (sums, summed) = ([0.0; 2], 0);
+            }
+            if self.step % self.config.checkpoint_every_steps == 0 {
+                self.save()?;
+            }
+            let progress = Progress { step: self.step, share, score_loss, sdf_error_m, held_out };
+            if observe(&progress).is_break() {
+                self.save()?;
+                return Ok(StopReason::Interrupted);
+            }
+        }
+    }
+
+    fn train_step(&mut self, batch: &Batch, share: f64) -> [f64; 2] {
+        let config = &self.config;
+        let features = self.network.encode(&batch.distances);
+        let scored = self.network.score(&features, &batch.query, &batch.level_inputs, &batch.sigma, true);
+        let score_loss = (&scored.scaled_gradient - &batch.targets).square().mean(Kind::Float);
+        let sdf_loss = predicted_distance(&features, batch).subtract(&batch.sdf_targets).abs().mean(Kind::Float);
+        (&score_loss + &sdf_loss * config.sdf_weight).backward();
+        let warmup = ((self.step + 1) as f64 / config.warmup_steps.max(1) as f64).min(1.0);
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
+        let rate = config.learning_rate * warmup * (cosine + LEARNING_RATE_FLOOR);
+        self.adam.step(&mut self.network.weights, rate, config.gradient_clip);
+        // The average forgets the start faster than its decay alone would let it.
+        let decay = config.ema_decay.min((1.0 + self.step as f64) / (10.0 + self.step as f64));
+        update_average(&mut self.average.weights, &self.network.weights, decay);
+        let unit = crate::field::settings::SDF_UNIT_M as f64;
+        [score_loss.double_value(&[]), sdf_loss.double_value(&[]) * unit]
+    }
+
+    /// Score loss of the averaged weights by quarter of the levels.
+    fn validate(&self, batches: &[HostBatch]) -> [f64; 4] {
+        let (mut sums, mut counts) = ([0.0f64; 4], [0.0f64; 4]);
+        for batch in batches {
+            let batch = batch.to_tensors(&self.config.field, self.device);
+            let features = no_grad(|| self.average.encode(&batch.distances));
+            let scored = self.average.score(&features, &batch.query, &batch.level_inputs, &batch.sigma, false);
+            let errors = (scored.scaled_gradient.detach() - &batch.targets).square().mean_dim(1, false, Kind::Float);
+            let errors = crate::field::network::host_copy(&errors).values;
+            for (error, level) in errors.iter().zip(&batch.levels) {
+                let quarter = ((level * 4.0) as usize).min(3);
+                sums[quarter] += *error as f64;
+                counts[quarter] += 1.0;
+            }
+        }
+        std::array::from_fn(|i| sums[i] / f64::max(counts[i], 1.0))
+    }
+
+    /// Appends a row to `curves.csv`.
+    fn log(&self, [score_loss, sdf_error_m]: [f64; 2], by_level: &[f64; 4]) -> Result<(), TrainingError> {
+        let path = self.folder.join("curves.csv");
+        let io = |source| TrainingError::Io { path: path.clone(), source };
+        let is_new = !path.exists();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(io)?;
+        if is_new {
+            let header = "step,trained_s,score_loss,sdf_error_m,held_out_q1,held_out_q2,held_out_q3,held_out_q4";
+            writeln!(file, "{header}").map_err(io)?;
+        }
+        let [a, b, c, d] = by_level;
+        writeln!(
+            file,
+            "{},{:.1},{score_loss:.5},{sdf_error_m:.6},{a:.5},{b:.5},{c:.5},{d:.5}",
+            self.step, self.trained_s
+        )
+        .map_err(io)
+    }
+
+    /// Writes the checkpoint and the averaged weights.
+    fn save(&self) -> Result<(), TrainingError> {
+        let state = RunState {
+            config: self.config.clone(),
+            step: self.step,
+            optimizer_steps: self.adam.steps,
+            trained_s: self.trained_s,
+        };
+        let path = self.folder.join("checkpoint.safetensors");
+        checkpoint::save(&path, &state, &self.network.weights, &self.average.weights, &self.adam)?;
+        self.averaged_network()?.save(self.folder.join("grasp_field.safetensors"))?;
+        Ok(())
+    }
+
+    /// The averaged weights with the run's configuration in their notes.
+    ///
+    /// # Errors
+    /// [`WeightsError::NotFinite`] after a run that diverged.
+    pub fn averaged_network(&self) -> Result<GraspNetwork, WeightsError> {
+        let mut notes = BTreeMap::new();
+        let config = serde_json::to_string(&self.config)
+            .map_err(|e| WeightsError::Metadata { key: "training", problem: e.to_string() })?;
+        notes.insert("training".to_string(), config);
+        notes.insert("training_steps".to_string(), self.step.to_string());
+        self.average.to_network(notes)
+    }
+}
+
+/// Feature 0 at the distance loss's points, in units of 2 cm.
+fn predicted_distance(features: &Tensor, batch: &Batch) -> Tensor {
+    let corners = features.narrow(1, 0, 1).index_select(0, &batch.sdf_corners).reshape([-1, 8]);
+    (corners * &batch.sdf_weights).sum_dim_intlist(1, false, Kind::Float)
+}
