@@ -6,9 +6,10 @@ use rand_distr::{Distribution, UnitSphere};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use crate::field::contact::{close_gripper, gripper_collides};
+use crate::field::contact::{close_gripper, exits_along, gripper_collides};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
+use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{SignedDistance, TriangleMesh};
 
 /// How candidates are drawn and which are kept.
@@ -64,52 +65,26 @@ pub fn antipodal_grasps(
         if grasps.len() == count {
             break;
         }
-        let Some(pair) = antipodal_pair(solid, sampler.sample(&mut rng), gripper, settings, &mut rng) else {
+        let Some(pair) =
+            antipodal_pair(solid, sampler.sample(&mut rng), gripper, settings, &mut rng)
+        else {
             continue;
         };
         let pose = random_grasp(pair, gripper, settings, &mut rng);
         // Closing is cheaper than the collision search, so it goes first.
         if close_gripper(solid, &pose, gripper).is_inside_cone(contact_cone)
-            && !gripper_collides(solid, &pose, gripper, gripper.max_opening_m, settings.clearance_m)
+            && !gripper_collides(
+                solid,
+                &pose,
+                gripper,
+                gripper.max_opening_m,
+                settings.clearance_m,
+            )
         {
             grasps.push(pose);
         }
     }
     grasps
-}
-
-/// Points on a mesh, uniform by area.
-struct SurfaceSampler<'a> {
-    mesh: &'a TriangleMesh,
-    /// Running sum of the triangles' areas, m^2.
-    area_sum: Vec<f64>,
-}
-
-impl<'a> SurfaceSampler<'a> {
-    fn new(mesh: &'a TriangleMesh) -> Self {
-        let mut sum = 0.0;
-        let area_sum = mesh
-            .triangles
-            .iter()
-            .map(|t| {
-                sum += mesh.area_vector(t).norm();
-                sum
-            })
-            .collect();
-        Self { mesh, area_sum }
-    }
-
-    fn sample(&self, rng: &mut impl Rng) -> Point3<f64> {
-        let total = self.area_sum.last().copied().unwrap_or(0.0);
-        let place = rng.random_range(0.0..1.0) * total;
-        let index = self.area_sum.partition_point(|&s| s <= place).min(self.area_sum.len() - 1);
-        let [a, b, c] = self.mesh.corners(&self.mesh.triangles[index]);
-        let (mut u, mut v) = (rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
-        if u + v > 1.0 {
-            (u, v) = (1.0 - u, 1.0 - v);
-        }
-        Point3::from(a + (b - a) * u + (c - a) * v)
-    }
 }
 
 /// Two facing surface points whose normals lie in the cone about their connection.
@@ -124,35 +99,23 @@ fn antipodal_pair(
     let (distance, gradient) = solid.distance_and_gradient(&start);
     let normal = gradient.try_normalize(1e-6)?;
     let first = start - normal * distance;
-    let tangent = normal.cross(&Vector3::from(UnitSphere.sample(rng))).try_normalize(1e-6)?;
+    let tangent = normal
+        .cross(&Vector3::from(UnitSphere.sample(rng)))
+        .try_normalize(1e-6)?;
     let tilt = cone * rng.random_range(0.0f64..1.0).sqrt();
     let direction = -normal * tilt.cos() + tangent * tilt.sin();
-    let exits = exits_along(solid, &first, &direction, gripper.max_opening_m - settings.jaw_margin_m);
+    let exits = exits_along(
+        solid,
+        &first,
+        &direction,
+        gripper.max_opening_m - settings.jaw_margin_m,
+    );
     if exits.is_empty() {
         return None;
     }
     let second = first + direction * exits[rng.random_range(0..exits.len())];
     let other_normal = solid.distance_and_gradient(&second).1.try_normalize(1e-6)?;
     (other_normal.dot(&direction) > cone.cos()).then_some([first, second])
-}
-
-/// Lengths at which the ray leaves the solid, up to `limit_m`. Steps are the distance itself, so no wall is missed.
-fn exits_along(solid: &dyn SignedDistance, from: &Point3<f64>, direction: &Vector3<f64>, limit_m: f64) -> Vec<f64> {
-    const LEAST_STEP_M: f64 = 0.0003;
-    let mut exits = Vec::new();
-    let mut length = LEAST_STEP_M;
-    let mut last = solid.distance(&(from + direction * length));
-    while length < limit_m {
-        let step = last.abs().max(LEAST_STEP_M);
-        let next = solid.distance(&(from + direction * (length + step)));
-        if last < 0.0 && next >= 0.0 {
-            exits.push(length + step * last / (last - next));
-        }
-        length += step;
-        last = next;
-    }
-    exits.retain(|&exit| exit <= limit_m);
-    exits
 }
 
 /// A grasp on the pair: random roll about the closing axis, depth, shift and side of the fingers.
@@ -176,5 +139,8 @@ fn random_grasp(
     let slack = (0.5 * (gripper.max_opening_m - 0.004 - width)).clamp(0.0, settings.shift_m);
     let shift = rng.random_range(-1.0..1.0) * slack;
     let origin = nalgebra::center(&first, &second) - z * (gripper.tip_m - depth) + x * shift;
-    Isometry3::from_parts(Translation3::from(origin), UnitQuaternion::from_rotation_matrix(&rotation))
+    Isometry3::from_parts(
+        Translation3::from(origin),
+        UnitQuaternion::from_rotation_matrix(&rotation),
+    )
 }

@@ -10,27 +10,50 @@ use crate::scene::SignedDistance;
 #[derive(Debug, Clone)]
 pub enum Solid {
     /// A polyline in (radius, height), turned about z, with a wall around it.
-    Shell { profile: Vec<Vector2<f64>>, thickness_m: f64 },
+    Shell {
+        profile: Vec<Vector2<f64>>,
+        thickness_m: f64,
+    },
     /// A closed polygon in (radius, height), turned about z.
-    Lathe { profile: Vec<Vector2<f64>> },
+    Lathe {
+        profile: Vec<Vector2<f64>>,
+    },
     /// A box with rounded edges; the half extents include the rounding.
-    RoundedBox { half_extents_m: Vector3<f64>, radius_m: f64 },
+    RoundedBox {
+        half_extents_m: Vector3<f64>,
+        radius_m: f64,
+    },
     /// A round bar along a polyline.
-    Bar { path: Vec<Vector3<f64>>, radius_m: f64 },
+    Bar {
+        path: Vec<Vector3<f64>>,
+        radius_m: f64,
+    },
     Union(Vec<Solid>),
     /// A solid moved, then enlarged.
-    Placed { solid: Box<Solid>, outer_from_solid: Isometry3<f64>, scale: f64 },
+    Placed {
+        solid: Box<Solid>,
+        outer_from_solid: Isometry3<f64>,
+        scale: f64,
+    },
 }
 
 impl Solid {
     /// The solid moved by a pose.
     pub fn placed(self, outer_from_solid: Isometry3<f64>) -> Self {
-        Self::Placed { solid: Box::new(self), outer_from_solid, scale: 1.0 }
+        Self::Placed {
+            solid: Box::new(self),
+            outer_from_solid,
+            scale: 1.0,
+        }
     }
 
     /// The solid enlarged about the origin.
     pub fn scaled(self, scale: f64) -> Self {
-        Self::Placed { solid: Box::new(self), outer_from_solid: Isometry3::identity(), scale }
+        Self::Placed {
+            solid: Box::new(self),
+            outer_from_solid: Isometry3::identity(),
+            scale,
+        }
     }
 }
 
@@ -40,9 +63,15 @@ const GRADIENT_STEP_M: f64 = 1e-5;
 impl SignedDistance for Solid {
     fn distance(&self, point: &Point3<f64>) -> f64 {
         match self {
-            Self::Shell { profile, thickness_m } => polyline_distance(&radial(point), profile) - 0.5 * thickness_m,
+            Self::Shell {
+                profile,
+                thickness_m,
+            } => polyline_distance(&radial(point), profile) - 0.5 * thickness_m,
             Self::Lathe { profile } => polygon_distance(&radial(point), profile),
-            Self::RoundedBox { half_extents_m, radius_m } => {
+            Self::RoundedBox {
+                half_extents_m,
+                radius_m,
+            } => {
                 let q = point.coords.abs() - half_extents_m.add_scalar(-radius_m);
                 q.sup(&Vector3::zeros()).norm() + q.max().min(0.0) - radius_m
             }
@@ -53,8 +82,15 @@ impl SignedDistance for Solid {
                     .fold(f64::INFINITY, f64::min);
                 squared.sqrt() - radius_m
             }
-            Self::Union(parts) => parts.iter().map(|part| part.distance(point)).fold(f64::INFINITY, f64::min),
-            Self::Placed { solid, outer_from_solid, scale } => {
+            Self::Union(parts) => parts
+                .iter()
+                .map(|part| part.distance(point))
+                .fold(f64::INFINITY, f64::min),
+            Self::Placed {
+                solid,
+                outer_from_solid,
+                scale,
+            } => {
                 let local = outer_from_solid.inverse_transform_point(&(point / *scale));
                 solid.distance(&local) * scale
             }
@@ -65,7 +101,8 @@ impl SignedDistance for Solid {
         let gradient = Vector3::from_fn(|axis, _| {
             let mut step = Vector3::zeros();
             step[axis] = GRADIENT_STEP_M;
-            (self.distance(&(point + step)) - self.distance(&(point - step))) / (2.0 * GRADIENT_STEP_M)
+            (self.distance(&(point + step)) - self.distance(&(point - step)))
+                / (2.0 * GRADIENT_STEP_M)
         });
         (self.distance(point), gradient)
     }
@@ -74,13 +111,22 @@ impl SignedDistance for Solid {
         let symmetric = |half: Vector3<f64>| (Point3::from(-half), Point3::from(half));
         let around = |points: &mut dyn Iterator<Item = Vector3<f64>>, margin: f64| {
             let (low, high) = points.fold(
-                (Vector3::repeat(f64::INFINITY), Vector3::repeat(f64::NEG_INFINITY)),
+                (
+                    Vector3::repeat(f64::INFINITY),
+                    Vector3::repeat(f64::NEG_INFINITY),
+                ),
                 |(low, high), p| (low.inf(&p), high.sup(&p)),
             );
-            (Point3::from(low.add_scalar(-margin)), Point3::from(high.add_scalar(margin)))
+            (
+                Point3::from(low.add_scalar(-margin)),
+                Point3::from(high.add_scalar(margin)),
+            )
         };
         match self {
-            Self::Shell { profile, thickness_m } => around(&mut ring_extremes(profile), 0.5 * thickness_m),
+            Self::Shell {
+                profile,
+                thickness_m,
+            } => around(&mut ring_extremes(profile), 0.5 * thickness_m),
             Self::Lathe { profile } => around(&mut ring_extremes(profile), 0.0),
             Self::RoundedBox { half_extents_m, .. } => symmetric(*half_extents_m),
             Self::Bar { path, radius_m } => around(&mut path.iter().copied(), *radius_m),
@@ -91,10 +137,20 @@ impl SignedDistance for Solid {
                 }),
                 0.0,
             ),
-            Self::Placed { solid, outer_from_solid, scale } => {
+            Self::Placed {
+                solid,
+                outer_from_solid,
+                scale,
+            } => {
                 let (low, high) = solid.bounds();
                 let corners = (0..8).map(|corner| {
-                    let local = Point3::from([0, 1, 2].map(|a| if corner >> a & 1 == 1 { high[a] } else { low[a] }));
+                    let local = Point3::from([0, 1, 2].map(|a| {
+                        if corner >> a & 1 == 1 {
+                            high[a]
+                        } else {
+                            low[a]
+                        }
+                    }));
                     (outer_from_solid * local).coords * *scale
                 });
                 around(&mut corners.collect::<Vec<_>>().into_iter(), 0.0)
@@ -110,7 +166,9 @@ fn radial(point: &Point3<f64>) -> Vector2<f64> {
 
 /// Extreme points of a profile turned about z.
 fn ring_extremes(profile: &[Vector2<f64>]) -> impl Iterator<Item = Vector3<f64>> + '_ {
-    profile.iter().flat_map(|p| [Vector3::new(-p.x, -p.x, p.y), Vector3::new(p.x, p.x, p.y)])
+    profile
+        .iter()
+        .flat_map(|p| [Vector3::new(-p.x, -p.x, p.y), Vector3::new(p.x, p.x, p.y)])
 }
 
 fn segment_distance_squared<const D: usize>(
@@ -120,12 +178,19 @@ fn segment_distance_squared<const D: usize>(
 ) -> f64 {
     let (along, offset) = (b - a, p - a);
     let length_squared = along.norm_squared();
-    let place = if length_squared > 0.0 { (offset.dot(&along) / length_squared).clamp(0.0, 1.0) } else { 0.0 };
+    let place = if length_squared > 0.0 {
+        (offset.dot(&along) / length_squared).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     (offset - along * place).norm_squared()
 }
 
 fn polyline_distance(p: &Vector2<f64>, line: &[Vector2<f64>]) -> f64 {
-    line.windows(2).map(|ends| segment_distance_squared(p, &ends[0], &ends[1])).fold(f64::INFINITY, f64::min).sqrt()
+    line.windows(2)
+        .map(|ends| segment_distance_squared(p, &ends[0], &ends[1]))
+        .fold(f64::INFINITY, f64::min)
+        .sqrt()
 }
 
 /// Signed distance to a closed polygon. Edges on the axis are inside the turned solid, so they bound nothing.

@@ -13,7 +13,7 @@ use super::surface_nets::surface_net;
 use crate::scene::{SignedDistance, TriangleMesh};
 
 /// A family of objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     /// A cup with a handle.
@@ -58,6 +58,18 @@ impl Category {
     }
 }
 
+impl std::str::FromStr for Category {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let names = || Category::ALL.map(Category::name).join(", ");
+        let found = Category::ALL
+            .into_iter()
+            .find(|category| category.name() == name);
+        found.ok_or_else(|| format!("no category '{name}', there are {}", names()))
+    }
+}
+
 /// Every procedural object fits a ball of this radius about its origin, m, so that the training cube holds
 /// it in any orientation.
 pub const MAX_RADIUS_M: f64 = 0.125;
@@ -85,7 +97,11 @@ impl ProceduralObject {
             Category::Tool => tool(&mut rng),
             Category::Composite => composite(&mut rng),
         };
-        Self { category, seed, solid: centred(raw) }
+        Self {
+            category,
+            seed,
+            solid: centred(raw),
+        }
     }
 
     /// `mug_0007`.
@@ -121,10 +137,16 @@ fn mug(rng: &mut impl Rng) -> Solid {
     let height = rng.random_range(0.06..0.12);
     let thickness = rng.random_range(0.0035..0.0065);
     let foot = radius * rng.random_range(0.75..1.0);
-    let cup = Solid::Shell { profile: points(&[[0.0, 0.0], [foot, 0.0], [radius, height]]), thickness_m: thickness };
+    let cup = Solid::Shell {
+        profile: points(&[[0.0, 0.0], [foot, 0.0], [radius, height]]),
+        thickness_m: thickness,
+    };
     let bar = rng.random_range(0.0035..0.0065);
     let reach = rng.random_range(0.022..0.036);
-    let (low, high) = (height * rng.random_range(0.1..0.25), height * rng.random_range(0.7..0.9));
+    let (low, high) = (
+        height * rng.random_range(0.1..0.25),
+        height * rng.random_range(0.7..0.9),
+    );
     let bulge = rng.random_range(0.6..1.0);
     let path = (0..9)
         .map(|i| {
@@ -135,7 +157,13 @@ fn mug(rng: &mut impl Rng) -> Solid {
             Vector3::new(wall + reach * angle.sin().max(0.0).powf(bulge), 0.0, z)
         })
         .collect();
-    Solid::Union(vec![cup, Solid::Bar { path, radius_m: bar }])
+    Solid::Union(vec![
+        cup,
+        Solid::Bar {
+            path,
+            radius_m: bar,
+        },
+    ])
 }
 
 fn bottle(rng: &mut impl Rng) -> Solid {
@@ -166,14 +194,19 @@ fn bowl(rng: &mut impl Rng) -> Solid {
             Vector2::new(radius * angle.sin(), depth * (1.0 - angle.cos()))
         })
         .collect();
-    Solid::Shell { profile, thickness_m: rng.random_range(0.0035..0.007) }
+    Solid::Shell {
+        profile,
+        thickness_m: rng.random_range(0.0035..0.007),
+    }
 }
 
 fn cylinder(rng: &mut impl Rng) -> Solid {
     let radius = rng.random_range(0.012..0.042);
     let height = rng.random_range(0.03..0.17);
     let top = radius * rng.random_range(0.85..1.0);
-    Solid::Lathe { profile: points(&[[0.0, 0.0], [radius, 0.0], [top, height], [0.0, height]]) }
+    Solid::Lathe {
+        profile: points(&[[0.0, 0.0], [radius, 0.0], [top, height], [0.0, height]]),
+    }
 }
 
 fn cuboid(rng: &mut impl Rng) -> Solid {
@@ -181,7 +214,10 @@ fn cuboid(rng: &mut impl Rng) -> Solid {
     // One side fits the opening, another may be long: boxes as they stand on shelves.
     half[rng.random_range(0..3)] = rng.random_range(0.015..0.095);
     half[rng.random_range(0..3)] = rng.random_range(0.008..0.034);
-    Solid::RoundedBox { half_extents_m: half, radius_m: rng.random_range(0.001..0.006) }
+    Solid::RoundedBox {
+        half_extents_m: half,
+        radius_m: rng.random_range(0.001..0.006),
+    }
 }
 
 fn pan(rng: &mut impl Rng) -> Solid {
@@ -189,17 +225,27 @@ fn pan(rng: &mut impl Rng) -> Solid {
     let height = rng.random_range(0.02..0.05);
     let foot = radius * rng.random_range(0.8..1.0);
     let thickness_m = rng.random_range(0.0035..0.006);
-    let body = Solid::Shell { profile: points(&[[0.0, 0.0], [foot, 0.0], [radius, height]]), thickness_m };
+    let body = Solid::Shell {
+        profile: points(&[[0.0, 0.0], [foot, 0.0], [radius, height]]),
+        thickness_m,
+    };
     let length = rng.random_range(0.06..0.1);
     let grip = rng.random_range(0.005..0.011);
     let z = height * rng.random_range(0.5..0.9);
     let handle = if rng.random_bool(0.5) {
         let half = Vector3::new(0.5 * length, grip * rng.random_range(1.0..1.8), grip);
         let place = Translation3::new(radius + 0.5 * length - 0.003, 0.0, z);
-        Solid::RoundedBox { half_extents_m: half, radius_m: 0.002 }.placed(Isometry3::from(place))
+        Solid::RoundedBox {
+            half_extents_m: half,
+            radius_m: 0.002,
+        }
+        .placed(Isometry3::from(place))
     } else {
         let end = Vector3::new(radius + length, 0.0, z + rng.random_range(-0.01..0.02));
-        Solid::Bar { path: vec![Vector3::new(radius + grip - 0.002, 0.0, z), end], radius_m: grip }
+        Solid::Bar {
+            path: vec![Vector3::new(radius + grip - 0.002, 0.0, z), end],
+            radius_m: grip,
+        }
     };
     Solid::Union(vec![body, handle])
 }
@@ -210,23 +256,43 @@ fn tool(rng: &mut impl Rng) -> Solid {
     let along = |from: f64, to: f64| vec![Vector3::new(from, 0.0, 0.0), Vector3::new(to, 0.0, 0.0)];
     let block = |half: [f64; 3], radius_m: f64, x: f64| {
         let place = Isometry3::from(Translation3::new(x, 0.0, 0.0));
-        Solid::RoundedBox { half_extents_m: Vector3::from(half), radius_m }.placed(place)
+        Solid::RoundedBox {
+            half_extents_m: Vector3::from(half),
+            radius_m,
+        }
+        .placed(place)
     };
-    let mut parts = vec![Solid::Bar { path: along(-half, half), radius_m: radius }];
+    let mut parts = vec![Solid::Bar {
+        path: along(-half, half),
+        radius_m: radius,
+    }];
     match rng.random_range(0..3) {
         0 => {
-            let head =
-                [rng.random_range(0.01..0.02), rng.random_range(0.02..0.045), rng.random_range(0.01..0.02)];
+            let head = [
+                rng.random_range(0.01..0.02),
+                rng.random_range(0.02..0.045),
+                rng.random_range(0.01..0.02),
+            ];
             parts.push(block(head, 0.002, half));
         }
         1 => {
             let blade = rng.random_range(0.02..0.05);
-            parts.push(Solid::Bar { path: along(half, half + blade), radius_m: radius * rng.random_range(0.4..0.7) });
-            parts.push(block([half * 0.3, radius * 1.5, radius * 1.5], 0.003, -half * 0.6));
+            parts.push(Solid::Bar {
+                path: along(half, half + blade),
+                radius_m: radius * rng.random_range(0.4..0.7),
+            });
+            parts.push(block(
+                [half * 0.3, radius * 1.5, radius * 1.5],
+                0.003,
+                -half * 0.6,
+            ));
         }
         _ => {
-            let plate =
-                [rng.random_range(0.015..0.03), rng.random_range(0.015..0.035), rng.random_range(0.002..0.006)];
+            let plate = [
+                rng.random_range(0.015..0.03),
+                rng.random_range(0.015..0.035),
+                rng.random_range(0.002..0.006),
+            ];
             parts.push(block(plate, 0.0015, half));
         }
     }
@@ -246,12 +312,23 @@ fn composite(rng: &mut impl Rng) -> Solid {
                     radius_m: 0.002,
                 },
                 1 => {
-                    let (radius, half) = (rng.random_range(0.01..0.035), rng.random_range(0.015..0.06));
-                    Solid::Lathe { profile: points(&[[0.0, -half], [radius, -half], [radius, half], [0.0, half]]) }
+                    let (radius, half) =
+                        (rng.random_range(0.01..0.035), rng.random_range(0.015..0.06));
+                    Solid::Lathe {
+                        profile: points(&[
+                            [0.0, -half],
+                            [radius, -half],
+                            [radius, half],
+                            [0.0, half],
+                        ]),
+                    }
                 }
                 _ => {
                     let end = Vector3::new(rng.random_range(0.01..0.05), 0.0, 0.0);
-                    Solid::Bar { path: vec![-end, end], radius_m: rng.random_range(0.006..0.02) }
+                    Solid::Bar {
+                        path: vec![-end, end],
+                        radius_m: rng.random_range(0.006..0.02),
+                    }
                 }
             };
             part.placed(Isometry3::from_parts(place, rotation))

@@ -30,7 +30,8 @@ pub fn surface_net(solid: &dyn SignedDistance, spacing_m: f64) -> TriangleMesh {
     for i in 0..size[0] - 1 {
         for j in 0..size[1] - 1 {
             for k in 0..size[2] - 1 {
-                let corner = |c: usize| values[index([i + (c & 1), j + (c >> 1 & 1), k + (c >> 2)])];
+                let corner =
+                    |c: usize| values[index([i + (c & 1), j + (c >> 1 & 1), k + (c >> 2)])];
                 if let Some(local) = crossing_centre(corner) {
                     vertex_of[index([i, j, k])] = mesh.vertices.len() as u32;
                     let vertex = projected(solid, place([i, j, k]) + local * spacing_m, spacing_m);
@@ -59,7 +60,11 @@ pub fn surface_net(solid: &dyn SignedDistance, spacing_m: f64) -> TriangleMesh {
                         vertex_of[index(c)]
                     };
                     let quad = [around(1, 1), around(0, 1), around(0, 0), around(1, 0)];
-                    let [a, b, c, d] = if inside { quad } else { [quad[3], quad[2], quad[1], quad[0]] };
+                    let [a, b, c, d] = if inside {
+                        quad
+                    } else {
+                        [quad[3], quad[2], quad[1], quad[0]]
+                    };
                     mesh.triangles.extend([[a, b, c], [a, c, d]]);
                 }
             }
@@ -77,7 +82,11 @@ fn crossing_centre(corner: impl Fn(usize) -> f64) -> Option<Vector3<f64>> {
             if to == from || (corner(from) < 0.0) == (corner(to) < 0.0) {
                 continue;
             }
-            let mut crossing = Vector3::new((from & 1) as f64, (from >> 1 & 1) as f64, (from >> 2) as f64);
+            let mut crossing = Vector3::new(
+                (from & 1) as f64,
+                (from >> 1 & 1) as f64,
+                (from >> 2) as f64,
+            );
             crossing[axis] += corner(from) / (corner(from) - corner(to));
             sum += crossing;
             count += 1;

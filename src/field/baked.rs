@@ -49,7 +49,12 @@ struct Cell {
 impl Grid {
     #[inline(always)]
     fn cell(&self, point: &Vector3<f32>) -> Cell {
-        let mut cell = Cell { base: 0, fraction: [0.0; 3], rate: [0.0; 3], outside: Vector3::zeros() };
+        let mut cell = Cell {
+            base: 0,
+            fraction: [0.0; 3],
+            rate: [0.0; 3],
+            outside: Vector3::zeros(),
+        };
         let mut corner = [0usize; 3];
         for axis in 0..3 {
             let place = (point[axis] - self.origin_m[axis]) * self.inverse_spacing;
@@ -57,7 +62,11 @@ impl Grid {
             let clamped = place.max(0.0).min(last);
             corner[axis] = (clamped as usize).min(self.size[axis] - 2);
             cell.fraction[axis] = clamped - corner[axis] as f32;
-            cell.rate[axis] = if place == clamped { self.inverse_spacing } else { 0.0 };
+            cell.rate[axis] = if place == clamped {
+                self.inverse_spacing
+            } else {
+                0.0
+            };
             cell.outside[axis] = (place - clamped) * self.spacing_m;
         }
         cell.base = (corner[0] * self.size[1] + corner[1]) * self.size[2] + corner[2];
@@ -104,7 +113,12 @@ impl GraspNetwork {
             return self.bake_fitting(grid);
         }
         let (origin_m, size) = self.grid_for(grid.origin_m, grid.end_m());
-        self.bake_fitting(&VoxelGrid::from_distance(grid, origin_m, settings.spacing_m, size))
+        self.bake_fitting(&VoxelGrid::from_distance(
+            grid,
+            origin_m,
+            settings.spacing_m,
+            size,
+        ))
     }
 
     /// Origin and size of the distance grid for an object with these bounds, m: the training cube about
@@ -117,7 +131,8 @@ impl GraspNetwork {
             let needed = ((high[a] - low[a]) / settings.spacing_m).ceil().max(0.0) as usize + 5;
             needed.max(settings.grid_size).div_ceil(multiple) * multiple
         });
-        let origin = [0, 1, 2].map(|a| 0.5 * (low[a] + high[a]) - 0.5 * settings.spacing_m * (size[a] - 1) as f64);
+        let origin = [0, 1, 2]
+            .map(|a| 0.5 * (low[a] + high[a]) - 0.5 * settings.spacing_m * (size[a] - 1) as f64);
         (origin, size)
     }
 
@@ -126,7 +141,11 @@ impl GraspNetwork {
         let spacing = grid.spacing_m as f32;
         let origin = Vector3::from(grid.origin_m.map(|x| x as f32));
         let cell_spacing = SAMPLES_PER_CELL as f32 * spacing;
-        let points = self.values("points").chunks_exact(3).map(|p| Vector3::new(p[0], p[1], p[2])).collect();
+        let points = self
+            .values("points")
+            .chunks_exact(3)
+            .map(|p| Vector3::new(p[0], p[1], p[2]))
+            .collect();
         BakedField {
             decoder: Arc::new(Decoder::new(self)),
             points: Arc::new(points),
@@ -172,7 +191,8 @@ impl BakedField {
         let to_centre = Vector3::new(0.0, 0.0, self.settings.finger_centre_m as f32);
         let centre = pose.translation.vector + rotation * to_centre;
         scratch.centres[slot] = centre - self.middle;
-        let inputs = &mut scratch.decoder.inputs[slot * self.decoder.inputs()..][..self.decoder.inputs()];
+        let inputs =
+            &mut scratch.decoder.inputs[slot * self.decoder.inputs()..][..self.decoder.inputs()];
         let (feature_inputs, squashed_inputs) = inputs.split_at_mut(count * channels);
         for (i, point) in self.points.iter().enumerate() {
             let lever = rotation * point;
@@ -180,7 +200,8 @@ impl BakedField {
             let index = slot * count + i;
             scratch.levers[index] = lever;
             let values = &mut feature_inputs[i * channels..(i + 1) * channels];
-            let slopes = &mut scratch.feature_slopes[index * 3 * channels..(index + 1) * 3 * channels];
+            let slopes =
+                &mut scratch.feature_slopes[index * 3 * channels..(index + 1) * 3 * channels];
             self.features_at(&place, channels, values, slopes);
             let (distance, slope) = self.distance_at(&place);
             for (s, scale) in SDF_SCALES_M.iter().enumerate() {
@@ -194,7 +215,13 @@ impl BakedField {
 
     /// Trilinear features and their x, y, z derivatives, sixteen channels at a time.
     #[inline(always)]
-    fn features_at(&self, place: &Vector3<f32>, channels: usize, values: &mut [f32], slopes: &mut [f32]) {
+    fn features_at(
+        &self,
+        place: &Vector3<f32>,
+        channels: usize,
+        values: &mut [f32],
+        slopes: &mut [f32],
+    ) {
         let cell = self.features.cell(place);
         let rows = self.features.rows();
         let [fx, fy, fz] = cell.fraction.map(Lanes::splat);
@@ -209,7 +236,10 @@ impl BakedField {
             let along_z: [Lanes; 4] = std::array::from_fn(|row| corner(row, 1) - low[row]);
             let at_z: [Lanes; 4] = std::array::from_fn(|row| fz.mul_add(along_z[row], low[row]));
             let along_y = [at_z[1] - at_z[0], at_z[3] - at_z[2]];
-            let at_y = [fy.mul_add(along_y[0], at_z[0]), fy.mul_add(along_y[1], at_z[2])];
+            let at_y = [
+                fy.mul_add(along_y[0], at_z[0]),
+                fy.mul_add(along_y[1], at_z[2]),
+            ];
             let along_x = at_y[1] - at_y[0];
             let value = fx.mul_add(along_x, at_y[0]);
             let slope_y = fx.mul_add(along_y[1] - along_y[0], along_y[0]);
@@ -256,13 +286,15 @@ impl BakedField {
     fn pull_back(&self, slot: usize, scratch: &Scratch) -> (Vector3<f32>, Vector3<f32>) {
         let channels = self.settings.feature_channels;
         let count = self.points.len();
-        let slopes = &scratch.decoder.slopes[slot * self.decoder.inputs()..][..self.decoder.inputs()];
+        let slopes =
+            &scratch.decoder.slopes[slot * self.decoder.inputs()..][..self.decoder.inputs()];
         let (by_feature, by_squashed) = slopes.split_at(count * channels);
         let (mut force, mut torque) = (Vector3::zeros(), Vector3::zeros());
         for i in 0..count {
             let index = slot * count + i;
             let by_feature = &by_feature[i * channels..(i + 1) * channels];
-            let feature_slopes = &scratch.feature_slopes[index * 3 * channels..(index + 1) * 3 * channels];
+            let feature_slopes =
+                &scratch.feature_slopes[index * 3 * channels..(index + 1) * 3 * channels];
             let mut by_point = Vector3::zeros();
             for axis in 0..3 {
                 let mut sum = Lanes::ZERO;
@@ -288,8 +320,12 @@ impl BakedField {
     fn prepare(&self, scratch: &mut Scratch) {
         let count = TILE * self.points.len();
         self.decoder.prepare(&mut scratch.decoder);
-        scratch.feature_slopes.resize(count * 3 * self.settings.feature_channels, 0.0);
-        scratch.squashed_slopes.resize(count * SDF_SCALES_M.len(), Vector3::zeros());
+        scratch
+            .feature_slopes
+            .resize(count * 3 * self.settings.feature_channels, 0.0);
+        scratch
+            .squashed_slopes
+            .resize(count * SDF_SCALES_M.len(), Vector3::zeros());
         scratch.levers.resize(count, Vector3::zeros());
         scratch.centres.resize(TILE, Vector3::zeros());
     }
@@ -303,8 +339,16 @@ impl EnergyField for BakedField {
         energy: &mut [f32],
         gradient: &mut [[f32; 6]],
     ) {
-        assert_eq!(object_from_gripper.len(), energy.len(), "one energy per pose");
-        assert_eq!(object_from_gripper.len(), gradient.len(), "one gradient per pose");
+        assert_eq!(
+            object_from_gripper.len(),
+            energy.len(),
+            "one energy per pose"
+        );
+        assert_eq!(
+            object_from_gripper.len(),
+            gradient.len(),
+            "one gradient per pose"
+        );
         let sigma = self.settings.schedule.sigma(t);
         let variance = self.settings.schedule.sigma_m(t).powi(2) + self.settings.prior_m.powi(2);
         SCRATCH.with_borrow_mut(|scratch| {
@@ -315,7 +359,8 @@ impl EnergyField for BakedField {
                     self.gather(pose, slot, scratch);
                 }
                 let mut raw = [0.0; TILE];
-                self.decoder.evaluate(&scratch.modulation, &mut scratch.decoder, &mut raw);
+                self.decoder
+                    .evaluate(&scratch.modulation, &mut scratch.decoder, &mut raw);
                 for (slot, pose) in poses.iter().enumerate() {
                     let at = tile * TILE + slot;
                     let (force, torque) = self.pull_back(slot, scratch);
@@ -323,7 +368,8 @@ impl EnergyField for BakedField {
                     energy[at] = raw[slot] / sigma + 0.5 * centre.norm_squared() / variance;
                     let force = force / sigma + centre / variance;
                     // From the finger centre to the gripper frame's origin.
-                    let lever = pose.rotation * Vector3::new(0.0, 0.0, self.settings.finger_centre_m as f32);
+                    let lever = pose.rotation
+                        * Vector3::new(0.0, 0.0, self.settings.finger_centre_m as f32);
                     let torque = torque / sigma + lever.cross(&force);
                     gradient[at] = [force.x, force.y, force.z, torque.x, torque.y, torque.z];
                 }

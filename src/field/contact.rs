@@ -29,12 +29,23 @@ pub fn gripper_collides(
     opening_m: f64,
     clearance_m: f64,
 ) -> bool {
-    gripper.boxes(opening_m).iter().any(|GripperBox { center_m, half_extents_m }| {
-        let half = Vector3::from(*half_extents_m).add_scalar(clearance_m.min(0.0));
-        let inflation = clearance_m.max(0.0);
-        half.min() > 0.0
-            && piece_touches(solid, object_from_gripper, Vector3::from(*center_m), half, inflation)
-    })
+    gripper.boxes(opening_m).iter().any(
+        |GripperBox {
+             center_m,
+             half_extents_m,
+         }| {
+            let half = Vector3::from(*half_extents_m).add_scalar(clearance_m.min(0.0));
+            let inflation = clearance_m.max(0.0);
+            half.min() > 0.0
+                && piece_touches(
+                    solid,
+                    object_from_gripper,
+                    Vector3::from(*center_m),
+                    half,
+                    inflation,
+                )
+        },
+    )
 }
 
 fn piece_touches(
@@ -57,8 +68,19 @@ fn piece_touches(
     part[axis] *= 0.5;
     let mut offset = Vector3::zeros();
     offset[axis] = part[axis];
-    piece_touches(solid, object_from_gripper, centre + offset, part, inflation_m)
-        || piece_touches(solid, object_from_gripper, centre - offset, part, inflation_m)
+    piece_touches(
+        solid,
+        object_from_gripper,
+        centre + offset,
+        part,
+        inflation_m,
+    ) || piece_touches(
+        solid,
+        object_from_gripper,
+        centre - offset,
+        part,
+        inflation_m,
+    )
 }
 
 /// Where a finger pad meets the object.
@@ -85,7 +107,11 @@ impl Closing {
     /// Both pads touch, with something between them, and both normals lie in the cone.
     pub fn is_inside_cone(&self, half_angle_rad: f64) -> bool {
         self.width_m().is_some_and(|width| width > 5e-4)
-            && self.contacts.iter().flatten().all(|contact| contact.angle_rad < half_angle_rad)
+            && self
+                .contacts
+                .iter()
+                .flatten()
+                .all(|contact| contact.angle_rad < half_angle_rad)
     }
 }
 
@@ -93,8 +119,14 @@ impl Closing {
 ///
 /// Each pad is nine points on the last 17 mm of the finger's inner face. It advances by its own distance
 /// to the solid, so it cannot jump over a thin wall.
-pub fn close_gripper(solid: &dyn SignedDistance, object_from_gripper: &Pose, gripper: &GripperGeometry) -> Closing {
-    Closing { contacts: [1.0, -1.0].map(|side| close_finger(solid, object_from_gripper, gripper, side)) }
+pub fn close_gripper(
+    solid: &dyn SignedDistance,
+    object_from_gripper: &Pose,
+    gripper: &GripperGeometry,
+) -> Closing {
+    Closing {
+        contacts: [1.0, -1.0].map(|side| close_finger(solid, object_from_gripper, gripper, side)),
+    }
 }
 
 fn pad_points(gripper: &GripperGeometry, x_m: f64) -> [Point3<f64>; 9] {
@@ -116,7 +148,10 @@ fn close_finger(
     while travel < gripper.max_opening_m {
         let x_m = side * (start - travel);
         let pads = pad_points(gripper, x_m).map(|p| object_from_gripper * p);
-        let nearest = pads.iter().map(|p| solid.distance(p)).fold(f64::INFINITY, f64::min);
+        let nearest = pads
+            .iter()
+            .map(|p| solid.distance(p))
+            .fold(f64::INFINITY, f64::min);
         if nearest <= STOP_M {
             return contact_at(solid, object_from_gripper, &pads, x_m, side);
         }
@@ -137,8 +172,39 @@ fn contact_at(
     let normal: Vector3<f64> = pads
         .iter()
         .filter(|p| solid.distance(p) < CONTACT_BAND_M)
-        .map(|p| solid.distance_and_gradient(&(p + closing_axis * CONTACT_BAND_M)).1)
+        .map(|p| {
+            solid
+                .distance_and_gradient(&(p + closing_axis * CONTACT_BAND_M))
+                .1
+        })
         .sum();
     let cosine = normal.try_normalize(1e-9)?.dot(&closing_axis);
-    Some(PadContact { x_m, angle_rad: cosine.clamp(-1.0, 1.0).acos() })
+    Some(PadContact {
+        x_m,
+        angle_rad: cosine.clamp(-1.0, 1.0).acos(),
+    })
+}
+
+/// Lengths at which the ray leaves the solid, up to `limit_m`. Steps are the distance itself, so no wall is missed.
+pub fn exits_along(
+    solid: &dyn SignedDistance,
+    from: &Point3<f64>,
+    direction: &Vector3<f64>,
+    limit_m: f64,
+) -> Vec<f64> {
+    const LEAST_STEP_M: f64 = 0.0003;
+    let mut exits = Vec::new();
+    let mut length = LEAST_STEP_M;
+    let mut last = solid.distance(&(from + direction * length));
+    while length < limit_m {
+        let step = last.abs().max(LEAST_STEP_M);
+        let next = solid.distance(&(from + direction * (length + step)));
+        if last < 0.0 && next >= 0.0 {
+            exits.push(length + step * last / (last - next));
+        }
+        length += step;
+        last = next;
+    }
+    exits.retain(|&exit| exit <= limit_m);
+    exits
 }

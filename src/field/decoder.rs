@@ -28,13 +28,20 @@ impl Dense {
                 by_input[input * outputs + output] = by_output[output * inputs + input];
             }
         }
-        Self { inputs, outputs, by_input, by_output, bias }
+        Self {
+            inputs,
+            outputs,
+            by_input,
+            by_output,
+            bias,
+        }
     }
 
     /// One vector through the layer, for the small noise embedding.
     fn single(&self, input: &[f32], output: &mut [f32]) {
-        for (value, (weights, bias)) in
-            output.iter_mut().zip(self.by_output.chunks_exact(self.inputs).zip(&self.bias))
+        for (value, (weights, bias)) in output
+            .iter_mut()
+            .zip(self.by_output.chunks_exact(self.inputs).zip(&self.bias))
         {
             *value = bias + weights.iter().zip(input).map(|(w, x)| w * x).sum::<f32>();
         }
@@ -81,7 +88,11 @@ impl Decoder {
             layer1: dense("layer1"),
             layer2: dense("layer2"),
             readout: network.values("decoder.layer3.weight").to_vec(),
-            readout_bias: network.values("decoder.layer3.bias").first().copied().unwrap_or(0.0),
+            readout_bias: network
+                .values("decoder.layer3.bias")
+                .first()
+                .copied()
+                .unwrap_or(0.0),
         }
     }
 
@@ -94,7 +105,10 @@ impl Decoder {
     pub fn prepare(&self, scratch: &mut DecoderScratch) {
         scratch.inputs.resize(TILE * self.layer1.inputs, 0.0);
         scratch.slopes.resize(TILE * self.layer1.inputs, 0.0);
-        for (i, width) in [self.layer1.outputs, self.layer2.outputs].into_iter().enumerate() {
+        for (i, width) in [self.layer1.outputs, self.layer2.outputs]
+            .into_iter()
+            .enumerate()
+        {
             scratch.hidden[i].resize(TILE * width, 0.0);
             scratch.activation_slope[i].resize(TILE * width, 0.0);
         }
@@ -105,7 +119,10 @@ impl Decoder {
         let inputs: [f32; LEVEL_INPUTS] = FieldSettings::level_inputs(t);
         modulation.embedding.resize(LEVEL_WIDTH, 0.0);
         self.level.single(&inputs, &mut modulation.embedding);
-        modulation.embedding.iter_mut().for_each(|x| *x /= 1.0 + (-*x).exp());
+        modulation
+            .embedding
+            .iter_mut()
+            .for_each(|x| *x /= 1.0 + (-*x).exp());
         for (i, film) in self.film.iter().enumerate() {
             modulation.film.resize(film.outputs, 0.0);
             film.single(&modulation.embedding, &mut modulation.film);
@@ -118,24 +135,68 @@ impl Decoder {
     }
 
     /// Raw energies of `scratch.inputs` and, in `scratch.slopes`, their derivatives by the inputs.
-    pub fn evaluate(&self, modulation: &LevelModulation, scratch: &mut DecoderScratch, energy: &mut [f32; TILE]) {
-        let DecoderScratch { inputs, slopes, hidden, activation_slope } = scratch;
+    pub fn evaluate(
+        &self,
+        modulation: &LevelModulation,
+        scratch: &mut DecoderScratch,
+        energy: &mut [f32; TILE],
+    ) {
+        let DecoderScratch {
+            inputs,
+            slopes,
+            hidden,
+            activation_slope,
+        } = scratch;
         let [hidden1, hidden2] = hidden;
         let [slope1, slope2] = activation_slope;
         let (wide, narrow) = (self.layer1.outputs, self.layer2.outputs);
-        multiply(inputs, &self.layer1.by_input, self.layer1.inputs, wide, hidden1);
-        activate(hidden1, slope1, &self.layer1.bias, &modulation.scale[0], &modulation.shift[0]);
+        multiply(
+            inputs,
+            &self.layer1.by_input,
+            self.layer1.inputs,
+            wide,
+            hidden1,
+        );
+        activate(
+            hidden1,
+            slope1,
+            &self.layer1.bias,
+            &modulation.scale[0],
+            &modulation.shift[0],
+        );
         multiply(hidden1, &self.layer2.by_input, wide, narrow, hidden2);
-        activate(hidden2, slope2, &self.layer2.bias, &modulation.scale[1], &modulation.shift[1]);
+        activate(
+            hidden2,
+            slope2,
+            &self.layer2.bias,
+            &modulation.scale[1],
+            &modulation.shift[1],
+        );
         for (pose, energy) in energy.iter_mut().enumerate() {
             let range = pose * narrow..(pose + 1) * narrow;
-            let dot: f32 = hidden2[range.clone()].iter().zip(&self.readout).map(|(h, w)| h * w).sum();
+            let dot: f32 = hidden2[range.clone()]
+                .iter()
+                .zip(&self.readout)
+                .map(|(h, w)| h * w)
+                .sum();
             *energy = dot + self.readout_bias;
-            slope2[range].iter_mut().zip(&self.readout).for_each(|(s, w)| *s *= w);
+            slope2[range]
+                .iter_mut()
+                .zip(&self.readout)
+                .for_each(|(s, w)| *s *= w);
         }
         multiply(slope2, &self.layer2.by_output, narrow, wide, hidden1);
-        slope1.iter_mut().zip(hidden1.iter()).for_each(|(s, d)| *s *= d);
-        multiply(slope1, &self.layer1.by_output, wide, self.layer1.inputs, slopes);
+        slope1
+            .iter_mut()
+            .zip(hidden1.iter())
+            .for_each(|(s, d)| *s *= d);
+        multiply(
+            slope1,
+            &self.layer1.by_output,
+            wide,
+            self.layer1.inputs,
+            slopes,
+        );
     }
 }
 
@@ -165,7 +226,8 @@ fn multiply_columns<const BLOCKS: usize>(
     let mut sums = [[Lanes::ZERO; BLOCKS]; TILE];
     for (i, row) in right.chunks_exact(n).take(k).enumerate() {
         let row = &row[column..column + BLOCKS * LANES];
-        let weights: [Lanes; BLOCKS] = std::array::from_fn(|b| load(&row[b * LANES..(b + 1) * LANES]));
+        let weights: [Lanes; BLOCKS] =
+            std::array::from_fn(|b| load(&row[b * LANES..(b + 1) * LANES]));
         for (pose, sum) in sums.iter_mut().enumerate() {
             let x = Lanes::splat(rows[pose][i]);
             for b in 0..BLOCKS {
@@ -192,11 +254,15 @@ fn load(values: &[f32]) -> Lanes {
 fn activate(values: &mut [f32], slope: &mut [f32], bias: &[f32], scale: &[f32], shift: &[f32]) {
     let width = bias.len();
     let one = Lanes::splat(1.0);
-    for (row, slope_row) in values.chunks_exact_mut(width).zip(slope.chunks_exact_mut(width)) {
+    for (row, slope_row) in values
+        .chunks_exact_mut(width)
+        .zip(slope.chunks_exact_mut(width))
+    {
         for at in (0..width).step_by(LANES) {
             let range = at..at + LANES;
             let scale = load(&scale[range.clone()]);
-            let x = (load(&row[range.clone()]) + load(&bias[range.clone()])).mul_add(scale, load(&shift[range.clone()]));
+            let x = (load(&row[range.clone()]) + load(&bias[range.clone()]))
+                .mul_add(scale, load(&shift[range.clone()]));
             let sigmoid = one / (one + (-x).exp());
             let h = x * sigmoid;
             row[range.clone()].copy_from_slice(&h.to_array());

@@ -24,7 +24,11 @@ struct Volume {
 impl Volume {
     fn new(size: [usize; 3], channels: usize) -> Self {
         let [x, y, z] = size.map(|n| n + 2);
-        Self { size, channels, data: vec![0.0; x * y * z * channels] }
+        Self {
+            size,
+            channels,
+            data: vec![0.0; x * y * z * channels],
+        }
     }
 
     /// Values of one x plane, border included.
@@ -39,13 +43,17 @@ impl Volume {
 
     /// Calls `visit(x, y, interior of the row)` for all rows, planes in parallel.
     fn for_rows(&mut self, visit: impl Fn(usize, usize, &mut [f32]) + Sync) {
-        let (plane, row, channels, [nx, ny, _]) = (self.plane(), self.row(), self.channels, self.size);
-        self.data[plane..(nx + 1) * plane].par_chunks_mut(plane).enumerate().for_each(|(x, plane)| {
-            for y in 0..ny {
-                let start = (y + 1) * row;
-                visit(x, y, &mut plane[start + channels..start + row - channels]);
-            }
-        });
+        let (plane, row, channels, [nx, ny, _]) =
+            (self.plane(), self.row(), self.channels, self.size);
+        self.data[plane..(nx + 1) * plane]
+            .par_chunks_mut(plane)
+            .enumerate()
+            .for_each(|(x, plane)| {
+                for y in 0..ny {
+                    let start = (y + 1) * row;
+                    visit(x, y, &mut plane[start + channels..start + row - channels]);
+                }
+            });
     }
 
     /// Interior of a row.
@@ -73,7 +81,8 @@ impl PackedConv {
         for output in 0..outputs {
             for input in 0..inputs {
                 for tap in 0..27 {
-                    weights[(tap * inputs + input) * outputs + output] = torch[(output * inputs + input) * 27 + tap];
+                    weights[(tap * inputs + input) * outputs + output] =
+                        torch[(output * inputs + input) * 27 + tap];
                 }
             }
         }
@@ -88,7 +97,10 @@ impl PackedConv {
 
     /// Convolution, group norm, SiLU.
     fn apply(&self, input: &Volume) -> Volume {
-        let mut output = Volume::new(input.size.map(|n| n / self.stage.stride), self.stage.outputs);
+        let mut output = Volume::new(
+            input.size.map(|n| n / self.stage.stride),
+            self.stage.outputs,
+        );
         output.for_rows(|x, y, row| self.convolve_row(input, [x, y], row));
         normalise_and_activate(&mut output, &self.norm_weight, &self.norm_bias);
         output
@@ -115,12 +127,24 @@ impl PackedConv {
     }
 
     /// `N` output voxels along z, sixteen output channels.
-    fn convolve_tile<const N: usize>(&self, input: &Volume, [x, y, z]: [usize; 3], block: usize, row: &mut [f32]) {
-        let ConvStage { inputs, outputs, stride, .. } = self.stage;
+    fn convolve_tile<const N: usize>(
+        &self,
+        input: &Volume,
+        [x, y, z]: [usize; 3],
+        block: usize,
+        row: &mut [f32],
+    ) {
+        let ConvStage {
+            inputs,
+            outputs,
+            stride,
+            ..
+        } = self.stage;
         let mut sums = [load(&self.bias[block * LANES..]); N];
         for tap in 0..9 {
             // The border makes input index = stride * output + tap.
-            let start = (stride * x + tap / 3) * input.plane() + (stride * y + tap % 3) * input.row();
+            let start =
+                (stride * x + tap / 3) * input.plane() + (stride * y + tap % 3) * input.row();
             let source = &input.data[start + stride * z * inputs..];
             let taps = &self.weights[tap * 3 * inputs * outputs..][..3 * inputs * outputs];
             // The three z taps are neighbours in the channel-last row: one run of 3 * inputs values.
@@ -170,7 +194,12 @@ fn normalise_and_activate(volume: &mut Volume, weight: &[f32], bias: &[f32]) {
     let (mut scale, mut shift) = (vec![0f32; channels], vec![0f32; channels]);
     for group in 0..NORM_GROUPS {
         let members = group * per_group..(group + 1) * per_group;
-        let total = |moment: usize| moments.iter().map(|m| m[members.clone()].iter().map(|s| s[moment]).sum::<f64>()).sum::<f64>();
+        let total = |moment: usize| {
+            moments
+                .iter()
+                .map(|m| m[members.clone()].iter().map(|s| s[moment]).sum::<f64>())
+                .sum::<f64>()
+        };
         let mean = total(0) / count;
         let deviation = (total(1) / count - mean * mean).max(0.0);
         let inverse = 1.0 / (deviation + NORM_EPSILON).sqrt();
@@ -181,8 +210,10 @@ fn normalise_and_activate(volume: &mut Volume, weight: &[f32], bias: &[f32]) {
     }
     volume.for_rows(|_, _, row| {
         for voxel in row.chunks_exact_mut(channels) {
-            for ((values, scale), shift) in
-                voxel.chunks_exact_mut(LANES).zip(scale.chunks_exact(LANES)).zip(shift.chunks_exact(LANES))
+            for ((values, scale), shift) in voxel
+                .chunks_exact_mut(LANES)
+                .zip(scale.chunks_exact(LANES))
+                .zip(shift.chunks_exact(LANES))
             {
                 let x = load(values).mul_add(load(scale), load(shift));
                 let y = x / (Lanes::splat(1.0) + (-x).exp());
@@ -203,11 +234,16 @@ fn pointwise(input: &Volume, weight: &[f32], bias: &[f32]) -> Volume {
     }
     let mut result = Volume::new(input.size, outputs);
     result.for_rows(|x, y, row| {
-        for (values, out) in input.interior(x, y).chunks_exact(inputs).zip(row.chunks_exact_mut(outputs)) {
+        for (values, out) in input
+            .interior(x, y)
+            .chunks_exact(inputs)
+            .zip(row.chunks_exact_mut(outputs))
+        {
             for block in (0..outputs).step_by(LANES) {
                 let mut sum = load(&bias[block..]);
                 for (k, value) in values.iter().enumerate() {
-                    sum = Lanes::splat(*value).mul_add(load(&transposed[k * outputs + block..]), sum);
+                    sum =
+                        Lanes::splat(*value).mul_add(load(&transposed[k * outputs + block..]), sum);
                 }
                 out[block..block + LANES].copy_from_slice(&sum.to_array());
             }
@@ -223,7 +259,8 @@ fn doubled_and_joined(coarse: &Volume, fine: &Volume) -> Volume {
     joined.for_rows(|x, y, row| {
         let (coarse_row, fine_row) = (coarse.interior(x / 2, y / 2), fine.interior(x, y));
         for (z, out) in row.chunks_exact_mut(channels).enumerate() {
-            out[..coarse.channels].copy_from_slice(&coarse_row[z / 2 * coarse.channels..][..coarse.channels]);
+            out[..coarse.channels]
+                .copy_from_slice(&coarse_row[z / 2 * coarse.channels..][..coarse.channels]);
             out[coarse.channels..].copy_from_slice(&fine_row[z * fine.channels..][..fine.channels]);
         }
     });
@@ -252,10 +289,17 @@ pub(super) fn encode(network: &GraspNetwork, grid: &VoxelGrid) -> Vec<f32> {
     let half = middle.apply(&down1.apply(&fine));
     let deep = deep2.apply(&deep1.apply(&down2.apply(&half)));
     let half = up1.apply(&doubled_and_joined(&deep, &half));
-    let narrow = pointwise(&half, network.values("encoder.narrow.weight"), network.values("encoder.narrow.bias"));
+    let narrow = pointwise(
+        &half,
+        network.values("encoder.narrow.weight"),
+        network.values("encoder.narrow.bias"),
+    );
     let fine = up2.apply(&doubled_and_joined(&narrow, &fine));
-    let features =
-        pointwise(&fine, network.values("encoder.features.weight"), network.values("encoder.features.bias"));
+    let features = pointwise(
+        &fine,
+        network.values("encoder.features.weight"),
+        network.values("encoder.features.bias"),
+    );
     let mut rows = Vec::with_capacity(features.size.iter().product::<usize>() * features.channels);
     for x in 0..features.size[0] {
         for y in 0..features.size[1] {

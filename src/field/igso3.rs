@@ -45,11 +45,18 @@ impl IsotropicGaussian {
                     at += 1;
                 }
                 let step = cumulative[at + 1] - cumulative[at];
-                let fraction = if step > 0.0 { ((wanted - cumulative[at]) / step).clamp(0.0, 1.0) } else { 0.0 };
+                let fraction = if step > 0.0 {
+                    ((wanted - cumulative[at]) / step).clamp(0.0, 1.0)
+                } else {
+                    0.0
+                };
                 angle(at) + fraction * (angle(at + 1) - angle(at))
             })
             .collect();
-        Self { sigma_rad, angle_of_probability }
+        Self {
+            sigma_rad,
+            angle_of_probability,
+        }
     }
 
     /// A rotation vector, rad, and the score at it: the derivative of the log density by a rotation from
@@ -57,7 +64,10 @@ impl IsotropicGaussian {
     pub fn sample(&self, rng: &mut impl Rng) -> (Vector3<f64>, Vector3<f64>) {
         let place = rng.random_range(0.0..1.0) * (TABLE_SIZE - 1) as f64;
         let cell = (place as usize).min(TABLE_SIZE - 2);
-        let (low, high) = (self.angle_of_probability[cell], self.angle_of_probability[cell + 1]);
+        let (low, high) = (
+            self.angle_of_probability[cell],
+            self.angle_of_probability[cell + 1],
+        );
         let angle = low + (place - cell as f64) * (high - low);
         let axis = Vector3::from(UnitSphere.sample(rng));
         (axis * angle, axis * self.score(angle))
@@ -85,7 +95,10 @@ impl IsotropicGaussian {
 fn series_weights(sigma: f64) -> impl Iterator<Item = (f64, f64)> {
     (0..80).map(move |l| {
         let l = l as f64;
-        (l, (2.0 * l + 1.0) * (-0.5 * l * (l + 1.0) * sigma * sigma).exp())
+        (
+            l,
+            (2.0 * l + 1.0) * (-0.5 * l * (l + 1.0) * sigma * sigma).exp(),
+        )
     })
 }
 
@@ -95,7 +108,9 @@ fn density(sigma: f64, angle: f64) -> f64 {
     if sigma < SMALL_SIGMA {
         return (-0.5 * (angle / sigma).powi(2)).exp() * 0.5 * angle / (0.5 * angle).sin();
     }
-    let series: f64 = series_weights(sigma).map(|(l, weight)| weight * ((l + 0.5) * angle).sin()).sum();
+    let series: f64 = series_weights(sigma)
+        .map(|(l, weight)| weight * ((l + 0.5) * angle).sin())
+        .sum();
     (series / (0.5 * angle).sin()).max(0.0)
 }
 
@@ -111,8 +126,12 @@ mod tests {
             for k in 1..10 {
                 let angle = (0.3 * k as f64 * sigma).min(2.9);
                 let h = 1e-5;
-                let slope = (density(sigma, angle + h).ln() - density(sigma, angle - h).ln()) / (2.0 * h);
-                assert!((slope - gaussian.score(angle)).abs() < 1e-4 * slope.abs().max(1.0), "{sigma} {angle}");
+                let slope =
+                    (density(sigma, angle + h).ln() - density(sigma, angle - h).ln()) / (2.0 * h);
+                assert!(
+                    (slope - gaussian.score(angle)).abs() < 1e-4 * slope.abs().max(1.0),
+                    "{sigma} {angle}"
+                );
             }
         }
     }
@@ -122,12 +141,21 @@ mod tests {
         let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(5);
         let mean_square = |sigma: f64, rng: &mut rand_pcg::Pcg64Mcg| {
             let gaussian = IsotropicGaussian::new(sigma);
-            (0..20_000).map(|_| gaussian.sample(rng).0.norm_squared()).sum::<f64>() / 20_000.0
+            (0..20_000)
+                .map(|_| gaussian.sample(rng).0.norm_squared())
+                .sum::<f64>()
+                / 20_000.0
         };
         let small = mean_square(0.05, &mut rng);
-        assert!((small / (3.0 * 0.05f64.powi(2)) - 1.0).abs() < 0.03, "{small}");
+        assert!(
+            (small / (3.0 * 0.05f64.powi(2)) - 1.0).abs() < 0.03,
+            "{small}"
+        );
         // Uniform on SO(3): E[w^2] = pi^2/3 + 2.
         let large = mean_square(3.0, &mut rng);
-        assert!((large / (PI * PI / 3.0 + 2.0) - 1.0).abs() < 0.02, "{large}");
+        assert!(
+            (large / (PI * PI / 3.0 + 2.0) - 1.0).abs() < 0.02,
+            "{large}"
+        );
     }
 }

@@ -8,6 +8,8 @@ pub mod contact;
 mod decoder;
 mod encoder;
 pub mod igso3;
+pub mod object;
+pub mod sampler;
 pub mod schedule;
 pub mod settings;
 pub mod weights;
@@ -16,6 +18,8 @@ pub mod weights;
 pub mod network;
 
 pub use baked::BakedField;
+pub use object::{ObjectError, ObjectModel};
+pub use sampler::{sample_grasps, Grasp, SamplerSettings};
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;
 pub use weights::{GraspNetwork, WeightsError};

@@ -49,19 +49,34 @@ impl TorchNetwork {
             .iter()
             .map(|(name, weight)| {
                 let shape: Vec<i64> = weight.shape.iter().map(|&n| n as i64).collect();
-                let tensor = Tensor::from_slice(&weight.values).reshape(&shape).to_device(device);
-                (name.clone(), tensor.set_requires_grad(trainable && name != "points"))
+                let tensor = Tensor::from_slice(&weight.values)
+                    .reshape(&shape)
+                    .to_device(device);
+                (
+                    name.clone(),
+                    tensor.set_requires_grad(trainable && name != "points"),
+                )
             })
             .collect();
-        Self { settings: network.settings().clone(), weights }
+        Self {
+            settings: network.settings().clone(),
+            weights,
+        }
     }
 
     /// Copies the weights back.
     ///
     /// # Errors
     /// [`WeightsError::NotFinite`] after a training run that diverged.
-    pub fn to_network(&self, notes: BTreeMap<String, String>) -> Result<GraspNetwork, WeightsError> {
-        let weights = self.weights.iter().map(|(name, tensor)| (name.clone(), host_copy(tensor))).collect();
+    pub fn to_network(
+        &self,
+        notes: BTreeMap<String, String>,
+    ) -> Result<GraspNetwork, WeightsError> {
+        let weights = self
+            .weights
+            .iter()
+            .map(|(name, tensor)| (name.clone(), host_copy(tensor)))
+            .collect();
         GraspNetwork::from_weights(self.settings.clone(), weights, notes)
     }
 
@@ -74,14 +89,31 @@ impl TorchNetwork {
         let part = |what: &str| self.weight(&format!("encoder.{}.{what}", stage.name));
         let stride = stage.stride as i64;
         input
-            .conv3d(part("weight"), Some(part("bias")), [stride; 3], [1i64; 3], [1i64; 3], 1)
-            .group_norm(NORM_GROUPS as i64, Some(part("norm_weight")), Some(part("norm_bias")), NORM_EPSILON, false)
+            .conv3d(
+                part("weight"),
+                Some(part("bias")),
+                [stride; 3],
+                [1i64; 3],
+                [1i64; 3],
+                1,
+            )
+            .group_norm(
+                NORM_GROUPS as i64,
+                Some(part("norm_weight")),
+                Some(part("norm_bias")),
+                NORM_EPSILON,
+                false,
+            )
             .silu()
     }
 
     /// A 1 x 1 x 1 convolution.
     fn pointwise(&self, name: &str, input: &Tensor) -> Tensor {
-        let weight = self.weight(&format!("{name}.weight")).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1);
+        let weight = self
+            .weight(&format!("{name}.weight"))
+            .unsqueeze(-1)
+            .unsqueeze(-1)
+            .unsqueeze(-1);
         let bias = self.weight(&format!("{name}.bias"));
         input.conv3d(&weight, Some(bias), [1i64; 3], [0i64; 3], [1i64; 3], 1)
     }
@@ -93,22 +125,35 @@ impl TorchNetwork {
         let unit = SDF_UNIT_M as f64;
         let cut = distances.clamp(SDF_CLAMP_M[0] as f64, SDF_CLAMP_M[1] as f64) / unit;
         // Eight samples of a cell become its channels, so that the finest convolution runs on an eighth of the voxels.
-        let cells = cut.reshape([o, x, 2, y, 2, z, 2]).permute([0, 2, 4, 6, 1, 3, 5]).reshape([o, 8, x, y, z]);
-        let [stem, down1, middle, down2, deep1, deep2, up1, up2] = conv_stages(self.settings.encoder_width);
+        let cells = cut
+            .reshape([o, x, 2, y, 2, z, 2])
+            .permute([0, 2, 4, 6, 1, 3, 5])
+            .reshape([o, 8, x, y, z]);
+        let [stem, down1, middle, down2, deep1, deep2, up1, up2] =
+            conv_stages(self.settings.encoder_width);
         let fine = self.conv_stage(&stem, &cells);
         let half = self.conv_stage(&middle, &self.conv_stage(&down1, &fine));
-        let deep = self.conv_stage(&deep2, &self.conv_stage(&deep1, &self.conv_stage(&down2, &half)));
+        let deep = self.conv_stage(
+            &deep2,
+            &self.conv_stage(&deep1, &self.conv_stage(&down2, &half)),
+        );
         let half = self.conv_stage(&up1, &Tensor::cat(&[doubled(&deep), half], 1));
         let narrow = self.pointwise("encoder.narrow", &half);
         let fine = self.conv_stage(&up2, &Tensor::cat(&[doubled(&narrow), fine], 1));
         let features = self.pointwise("encoder.features", &fine);
-        features.flatten(2, 4).transpose(1, 2).reshape([-1, self.settings.feature_channels as i64])
+        features
+            .flatten(2, 4)
+            .transpose(1, 2)
+            .reshape([-1, self.settings.feature_channels as i64])
     }
 
     /// The decoder's raw output for inputs `[B, inputs]` at level inputs `[B, LEVEL_INPUTS]`: `[B]`.
     pub fn decode(&self, inputs: &Tensor, level_inputs: &Tensor) -> Tensor {
         let dense = |name: &str, x: &Tensor| {
-            x.linear(self.weight(&format!("decoder.{name}.weight")), Some(self.weight(&format!("decoder.{name}.bias"))))
+            x.linear(
+                self.weight(&format!("decoder.{name}.weight")),
+                Some(self.weight(&format!("decoder.{name}.bias"))),
+            )
         };
         let level = dense("level", level_inputs).silu();
         let modulated = |hidden: Tensor, film: Tensor| {
@@ -136,27 +181,58 @@ impl TorchNetwork {
         let points = self.settings.points as i64;
         let channels = self.settings.feature_channels as i64;
         let scales = SDF_SCALES_M.len() as i64;
-        let corner_rows = features.index_select(0, &query.corners).reshape([-1, 8, channels]);
+        let corner_rows = features
+            .index_select(0, &query.corners)
+            .reshape([-1, 8, channels]);
         let lookup = query.corner_weights.bmm(&corner_rows);
         let values = lookup.select(1, 0).reshape([poses, points * channels]);
         let slopes = lookup.narrow(1, 1, 3);
-        let inputs = Tensor::cat(&[values, query.squashed.reshape([poses, points * scales])], 1);
-        let inputs = if inputs.requires_grad() { inputs } else { inputs.set_requires_grad(true) };
+        let inputs = Tensor::cat(
+            &[values, query.squashed.reshape([poses, points * scales])],
+            1,
+        );
+        let inputs = if inputs.requires_grad() {
+            inputs
+        } else {
+            inputs.set_requires_grad(true)
+        };
         let decoded = self.decode(&inputs, level_inputs);
-        let by_input = Tensor::run_backward(&[decoded.sum(Kind::Float)], &[&inputs], trainable, trainable).remove(0);
-        let by_feature = by_input.narrow(1, 0, points * channels).reshape([-1, channels, 1]);
-        let by_squashed = by_input.narrow(1, points * channels, points * scales).reshape([-1, scales, 1]);
-        let by_point = (slopes.bmm(&by_feature) + query.squashed_slopes.bmm(&by_squashed)).reshape([poses, points, 3]);
+        let by_input = Tensor::run_backward(
+            &[decoded.sum(Kind::Float)],
+            &[&inputs],
+            trainable,
+            trainable,
+        )
+        .remove(0);
+        let by_feature = by_input
+            .narrow(1, 0, points * channels)
+            .reshape([-1, channels, 1]);
+        let by_squashed = by_input
+            .narrow(1, points * channels, points * scales)
+            .reshape([-1, scales, 1]);
+        let by_point = (slopes.bmm(&by_feature) + query.squashed_slopes.bmm(&by_squashed))
+            .reshape([poses, points, 3]);
         let force = by_point.sum_dim_intlist(1, false, Kind::Float);
-        let torque = query.levers.linalg_cross(&by_point, 2).sum_dim_intlist(1, false, Kind::Float);
+        let torque = query
+            .levers
+            .linalg_cross(&by_point, 2)
+            .sum_dim_intlist(1, false, Kind::Float);
 
         let length = self.settings.schedule.length_m as f64;
         let sigma_m = sigma * length;
         let variance = sigma_m.square() + (self.settings.prior_m as f64).powi(2);
-        let from_prior = query.centres.square().sum_dim_intlist(1, false, Kind::Float) / &variance * 0.5;
+        let from_prior = query
+            .centres
+            .square()
+            .sum_dim_intlist(1, false, Kind::Float)
+            / &variance
+            * 0.5;
         let energy = decoded / sigma + from_prior;
         let by_centre = force * length + &query.centres * (sigma_m / variance).unsqueeze(1);
-        ScoredPoses { energy, scaled_gradient: Tensor::cat(&[by_centre, torque], 1) }
+        ScoredPoses {
+            energy,
+            scaled_gradient: Tensor::cat(&[by_centre, torque], 1),
+        }
     }
 }
 
@@ -168,8 +244,15 @@ fn doubled(x: &Tensor) -> Tensor {
 
 /// A tensor as plain values.
 pub fn host_copy(tensor: &Tensor) -> Weight {
-    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+    let flat = tensor
+        .detach()
+        .to_device(Device::Cpu)
+        .to_kind(Kind::Float)
+        .contiguous();
     let mut values = vec![0f32; flat.numel()];
     flat.copy_data(&mut values, flat.numel());
-    Weight { shape: tensor.size().iter().map(|&n| n as usize).collect(), values }
+    Weight {
+        shape: tensor.size().iter().map(|&n| n as usize).collect(),
+        values,
+    }
 }

@@ -20,7 +20,11 @@ pub struct NoiseSchedule {
 
 impl Default for NoiseSchedule {
     fn default() -> Self {
-        Self { sigma_min_rad: 0.04, sigma_max_rad: 1.7, length_m: 0.08 }
+        Self {
+            sigma_min_rad: 0.04,
+            sigma_max_rad: 1.7,
+            length_m: 0.08,
+        }
     }
 }
 
@@ -48,7 +52,9 @@ mod tests {
     #[test]
     fn level_inverts_sigma_and_the_ends_are_the_limits() {
         let schedule = NoiseSchedule::default();
-        assert!((schedule.sigma(0.0) - 0.04).abs() < 1e-7 && (schedule.sigma(1.0) - 1.7).abs() < 1e-5);
+        assert!(
+            (schedule.sigma(0.0) - 0.04).abs() < 1e-7 && (schedule.sigma(1.0) - 1.7).abs() < 1e-5
+        );
         for t in [0.0, 0.1, 0.5, 0.9, 1.0] {
             assert!((schedule.level(schedule.sigma(t)) - t).abs() < 1e-5);
         }

@@ -74,11 +74,16 @@ impl FieldSettings {
             ("points", self.points),
         ];
         if let Some((name, value)) = sixteen.iter().find(|(_, v)| *v == 0 || v % 16 != 0) {
-            return Some(format!("{name} is {value}, expected a positive multiple of 16"));
+            return Some(format!(
+                "{name} is {value}, expected a positive multiple of 16"
+            ));
         }
         let multiple = FEATURE_GRID_MULTIPLE * SAMPLES_PER_CELL;
         if self.grid_size == 0 || self.grid_size % multiple != 0 {
-            return Some(format!("grid_size is {}, expected a positive multiple of {multiple}", self.grid_size));
+            return Some(format!(
+                "grid_size is {}, expected a positive multiple of {multiple}",
+                self.grid_size
+            ));
         }
         let positive = [
             ("spacing_m", self.spacing_m),
@@ -105,12 +110,19 @@ impl FieldSettings {
     /// does not notice. Low-discrepancy (R3 sequence), so they fill the volume without a seed.
     pub fn query_points(&self) -> Vec<[f32; 3]> {
         // Inverse powers of the root of x^4 = x + 1.
-        const STEPS: [f64; 3] = [0.819_172_513_396_164_5, 0.671_043_606_703_789_3, 0.549_700_477_901_970_3];
+        const STEPS: [f64; 3] = [
+            0.819_172_513_396_164_5,
+            0.671_043_606_703_789_3,
+            0.549_700_477_901_970_3,
+        ];
         let tip = self.gripper.tip_m;
         let reach = self.gripper.palm_half_extents_m;
         let regions = [
             ([-0.056, -0.02, tip - 0.037], [0.056, 0.02, tip + 0.018]),
-            ([-reach[0], -reach[1] - 0.012, -0.02], [reach[0], reach[1] + 0.012, tip + 0.028]),
+            (
+                [-reach[0], -reach[1] - 0.012, -0.02],
+                [reach[0], reach[1] + 0.012, tip + 0.028],
+            ),
         ];
         let mut points = Vec::with_capacity(self.points);
         for i in 0..self.points / 2 {

@@ -20,7 +20,10 @@ const SETTINGS_KEY: &str = "settings";
 #[derive(Debug, Error)]
 pub enum WeightsError {
     #[error("weights {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("weights: truncated or damaged: {0}")]
     Damaged(String),
     #[error("weights: format version {found}, this program reads version {FORMAT_VERSION}")]
@@ -32,7 +35,11 @@ pub enum WeightsError {
     #[error("weights: tensor '{name}' is missing")]
     Missing { name: String },
     #[error("weights: tensor '{name}' is {found:?}, expected f32 {expected:?}")]
-    Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
+    Shape {
+        name: String,
+        expected: Vec<usize>,
+        found: Vec<usize>,
+    },
     #[error("weights: tensor '{name}' holds a value that is not finite")]
     NotFinite { name: String },
 }
@@ -67,7 +74,12 @@ pub const NORM_GROUPS: usize = 4;
 
 /// The encoder's convolutions: a U-Net of three levels over the feature grid.
 pub fn conv_stages(width: usize) -> [ConvStage; 8] {
-    let stage = |name, inputs, outputs, stride| ConvStage { name, inputs, outputs, stride };
+    let stage = |name, inputs, outputs, stride| ConvStage {
+        name,
+        inputs,
+        outputs,
+        stride,
+    };
     [
         stage("stem", 8, width, 1),
         stage("down1", width, 2 * width, 2),
@@ -88,13 +100,21 @@ pub fn weight_table(settings: &FieldSettings) -> Vec<(String, Vec<usize>, Option
     for stage in conv_stages(width) {
         let name = format!("encoder.{}", stage.name);
         let fan_in = stage.inputs * 27;
-        table.push((format!("{name}.weight"), vec![stage.outputs, stage.inputs, 3, 3, 3], Some(fan_in)));
+        table.push((
+            format!("{name}.weight"),
+            vec![stage.outputs, stage.inputs, 3, 3, 3],
+            Some(fan_in),
+        ));
         table.push((format!("{name}.bias"), vec![stage.outputs], Some(fan_in)));
         table.push((format!("{name}.norm_weight"), vec![stage.outputs], None));
         table.push((format!("{name}.norm_bias"), vec![stage.outputs], Some(0)));
     }
     let mut dense = |name: &str, outputs: usize, inputs: usize, fan_in: usize| {
-        table.push((format!("{name}.weight"), vec![outputs, inputs], Some(fan_in)));
+        table.push((
+            format!("{name}.weight"),
+            vec![outputs, inputs],
+            Some(fan_in),
+        ));
         table.push((format!("{name}.bias"), vec![outputs], Some(fan_in)));
     };
     dense("encoder.narrow", width, 2 * width, 2 * width);
@@ -102,7 +122,12 @@ pub fn weight_table(settings: &FieldSettings) -> Vec<(String, Vec<usize>, Option
     dense("decoder.level", LEVEL_WIDTH, LEVEL_INPUTS, LEVEL_INPUTS);
     dense("decoder.film1", 2 * hidden1, LEVEL_WIDTH, 0);
     dense("decoder.film2", 2 * hidden2, LEVEL_WIDTH, 0);
-    dense("decoder.layer1", hidden1, settings.decoder_inputs(), settings.decoder_inputs());
+    dense(
+        "decoder.layer1",
+        hidden1,
+        settings.decoder_inputs(),
+        settings.decoder_inputs(),
+    );
     dense("decoder.layer2", hidden2, hidden1, hidden1);
     dense("decoder.layer3", 1, hidden2, hidden2);
     table.push(("points".into(), vec![settings.points, 3], Some(0)));
@@ -128,7 +153,9 @@ impl GraspNetwork {
                     Some(0) => vec![0.0; count],
                     Some(n) => {
                         let bound = (n as f32).sqrt().recip();
-                        (0..count).map(|_| rng.random_range(-bound..bound)).collect()
+                        (0..count)
+                            .map(|_| rng.random_range(-bound..bound))
+                            .collect()
                     }
                 };
                 (name, Weight { shape, values })
@@ -137,7 +164,11 @@ impl GraspNetwork {
         if let Some(points) = weights.get_mut("points") {
             points.values = settings.query_points().into_iter().flatten().collect();
         }
-        Ok(Self { settings, weights, notes: BTreeMap::new() })
+        Ok(Self {
+            settings,
+            weights,
+            notes: BTreeMap::new(),
+        })
     }
 
     /// Weights by name against settings.
@@ -154,16 +185,27 @@ impl GraspNetwork {
         }
         let mut kept = BTreeMap::new();
         for (name, expected, _) in weight_table(&settings) {
-            let weight = weights.remove(&name).ok_or_else(|| WeightsError::Missing { name: name.clone() })?;
-            if weight.shape != expected || weight.values.len() != expected.iter().product::<usize>() {
-                return Err(WeightsError::Shape { name, expected, found: weight.shape });
+            let weight = weights
+                .remove(&name)
+                .ok_or_else(|| WeightsError::Missing { name: name.clone() })?;
+            if weight.shape != expected || weight.values.len() != expected.iter().product::<usize>()
+            {
+                return Err(WeightsError::Shape {
+                    name,
+                    expected,
+                    found: weight.shape,
+                });
             }
             if weight.values.iter().any(|x| !x.is_finite()) {
                 return Err(WeightsError::NotFinite { name });
             }
             kept.insert(name, weight);
         }
-        Ok(Self { settings, weights: kept, notes })
+        Ok(Self {
+            settings,
+            weights: kept,
+            notes,
+        })
     }
 
     pub fn settings(&self) -> &FieldSettings {
@@ -180,13 +222,24 @@ impl GraspNetwork {
         self.weights.get(name).map_or(&[], |weight| &weight.values)
     }
 
+    /// The weights that come with this crate, see docs/TRAINING.md.
+    ///
+    /// # Errors
+    /// None but for a damaged build.
+    pub fn shipped() -> Result<Self, WeightsError> {
+        Self::from_bytes(include_bytes!("../../models/grasp_field.safetensors"))
+    }
+
     /// Reads a safetensors file.
     ///
     /// # Errors
     /// [`WeightsError`]: unreadable, truncated, another version, missing or misshapen tensors.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| WeightsError::Io {
+            path: path.into(),
+            source,
+        })?;
         Self::from_bytes(&bytes)
     }
 
@@ -197,8 +250,12 @@ impl GraspNetwork {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WeightsError> {
         let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let mut notes: BTreeMap<String, String> =
-            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let mut notes: BTreeMap<String, String> = header
+            .metadata()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         let version = notes.remove(VERSION_KEY).unwrap_or_else(|| "none".into());
         if version != FORMAT_VERSION.to_string() {
             return Err(WeightsError::Version { found: version });
@@ -207,17 +264,32 @@ impl GraspNetwork {
             key: SETTINGS_KEY,
             problem: "missing".into(),
         })?;
-        let settings: FieldSettings = serde_json::from_str(&settings)
-            .map_err(|e| WeightsError::Metadata { key: SETTINGS_KEY, problem: e.to_string() })?;
+        let settings: FieldSettings =
+            serde_json::from_str(&settings).map_err(|e| WeightsError::Metadata {
+                key: SETTINGS_KEY,
+                problem: e.to_string(),
+            })?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let mut weights = BTreeMap::new();
         for (name, view) in file.iter() {
             if view.dtype() != Dtype::F32 {
-                return Err(WeightsError::Damaged(format!("tensor '{name}' is {:?}, expected F32", view.dtype())));
+                return Err(WeightsError::Damaged(format!(
+                    "tensor '{name}' is {:?}, expected F32",
+                    view.dtype()
+                )));
             }
-            let values =
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            weights.insert(name.to_string(), Weight { shape: view.shape().to_vec(), values });
+            let values = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect();
+            weights.insert(
+                name.to_string(),
+                Weight {
+                    shape: view.shape().to_vec(),
+                    values,
+                },
+            );
         }
         Self::from_weights(settings, weights, notes)
     }
@@ -229,8 +301,11 @@ impl GraspNetwork {
     pub fn to_bytes(&self) -> Result<Vec<u8>, WeightsError> {
         let mut metadata: HashMap<String, String> = self.notes.clone().into_iter().collect();
         metadata.insert(VERSION_KEY.into(), FORMAT_VERSION.to_string());
-        let settings = serde_json::to_string(&self.settings)
-            .map_err(|e| WeightsError::Metadata { key: SETTINGS_KEY, problem: e.to_string() })?;
+        let settings =
+            serde_json::to_string(&self.settings).map_err(|e| WeightsError::Metadata {
+                key: SETTINGS_KEY,
+                problem: e.to_string(),
+            })?;
         metadata.insert(SETTINGS_KEY.into(), settings);
         tensor_bytes(&self.weights, metadata)
     }
@@ -269,5 +344,8 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WeightsError>
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)
         .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|source| WeightsError::Io { path: path.into(), source })
+        .map_err(|source| WeightsError::Io {
+            path: path.into(),
+            source,
+        })
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nalgebra::Point3;
+use rand::{Rng, RngExt};
 use thiserror::Error;
 
 use super::mesh_file;
@@ -140,5 +142,44 @@ impl TriangleMesh {
     pub fn area_vector(&self, triangle: &[u32; 3]) -> nalgebra::Vector3<f64> {
         let [a, b, c] = self.corners(triangle);
         (b - a).cross(&(c - a)) * 0.5
+    }
+}
+
+/// Points on a mesh, uniform by area.
+pub struct SurfaceSampler<'a> {
+    mesh: &'a TriangleMesh,
+    /// Running sum of the triangles' areas, m^2.
+    area_sum: Vec<f64>,
+}
+
+impl<'a> SurfaceSampler<'a> {
+    /// Sums the areas up once.
+    pub fn new(mesh: &'a TriangleMesh) -> Self {
+        let mut sum = 0.0;
+        let area_sum = mesh
+            .triangles
+            .iter()
+            .map(|t| {
+                sum += mesh.area_vector(t).norm();
+                sum
+            })
+            .collect();
+        Self { mesh, area_sum }
+    }
+
+    /// A point on the surface, m.
+    pub fn sample(&self, rng: &mut impl Rng) -> Point3<f64> {
+        let total = self.area_sum.last().copied().unwrap_or(0.0);
+        let place = rng.random_range(0.0..1.0) * total;
+        let index = self
+            .area_sum
+            .partition_point(|&s| s <= place)
+            .min(self.area_sum.len() - 1);
+        let [a, b, c] = self.mesh.corners(&self.mesh.triangles[index]);
+        let (mut u, mut v) = (rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
+        if u + v > 1.0 {
+            (u, v) = (1.0 - u, 1.0 - v);
+        }
+        Point3::from(a + (b - a) * u + (c - a) * v)
     }
 }

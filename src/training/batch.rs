@@ -9,9 +9,10 @@ use tch::{Device, Tensor};
 
 use super::config::TrainingConfig;
 use super::dataset::TrainingObject;
+use super::query::{FeatureCells, QueryBuffer};
 use crate::field::igso3::IsotropicGaussian;
 use crate::field::network::QueryGeometry;
-use crate::field::settings::{SAMPLES_PER_CELL, SDF_CLAMP_M, SDF_SCALES_M, SDF_UNIT_M};
+use crate::field::settings::{SDF_CLAMP_M, SDF_UNIT_M};
 use crate::field::FieldSettings;
 use crate::scene::{SignedDistance, VoxelGrid};
 
@@ -33,12 +34,7 @@ pub struct BatchMaker {
 #[derive(Default)]
 struct ObjectPart {
     distances: Vec<f32>,
-    corners: Vec<i64>,
-    corner_weights: Vec<f32>,
-    squashed: Vec<f32>,
-    squashed_slopes: Vec<f32>,
-    levers: Vec<f32>,
-    centres: Vec<f32>,
+    query: QueryBuffer,
     levels: Vec<f32>,
     targets: Vec<f32>,
     sdf_corners: Vec<i64>,
@@ -75,13 +71,23 @@ pub struct Batch {
 impl BatchMaker {
     pub fn new(config: &TrainingConfig) -> Self {
         let settings = config.field.clone();
-        let points = settings.query_points().iter().map(|p| Vector3::from(p.map(|x| x as f64))).collect();
+        let points = settings
+            .query_points()
+            .iter()
+            .map(|p| Vector3::from(p.map(|x| x as f64)))
+            .collect();
         let rotation_noise = (0..LEVELS)
             .into_par_iter()
-            .map(|k| IsotropicGaussian::new(settings.schedule.sigma(k as f32 / (LEVELS - 1) as f32) as f64))
+            .map(|k| {
+                IsotropicGaussian::new(
+                    settings.schedule.sigma(k as f32 / (LEVELS - 1) as f32) as f64
+                )
+            })
             .collect();
         Self {
-            middle_levels: config.middle_sigma_rad.map(|s| settings.schedule.level(s).clamp(0.0, 1.0) as f64),
+            middle_levels: config
+                .middle_sigma_rad
+                .map(|s| settings.schedule.level(s).clamp(0.0, 1.0) as f64),
             settings,
             points,
             rotation_noise,
@@ -94,28 +100,44 @@ impl BatchMaker {
     /// The batch of a seed: objects, orientations, noise. Equal seeds give equal batches.
     pub fn make(&self, objects: &[TrainingObject], count: usize, seed: u64) -> HostBatch {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let picks: Vec<(usize, u64)> =
-            (0..count).map(|_| (rng.random_range(0..objects.len()), rng.random())).collect();
+        let picks: Vec<(usize, u64)> = (0..count)
+            .map(|_| (rng.random_range(0..objects.len()), rng.random()))
+            .collect();
         let parts = picks
             .par_iter()
             .enumerate()
             .map(|(slot, &(object, seed))| self.object_part(&objects[object], slot, seed))
             .collect();
-        HostBatch { parts, grid_size: self.settings.grid_size as i64, points: self.settings.points as i64 }
+        HostBatch {
+            parts,
+            grid_size: self.settings.grid_size as i64,
+            points: self.settings.points as i64,
+        }
     }
 
     fn object_part(&self, object: &TrainingObject, slot: usize, seed: u64) -> ObjectPart {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let grid_from_object = random_rotation(&mut rng);
-        let turned = Turned { solid: &object.object.solid, outer_from_solid: grid_from_object };
+        let turned = Turned {
+            solid: &object.object.solid,
+            outer_from_solid: grid_from_object,
+        };
         let n = self.settings.grid_size;
         let half = 0.5 * self.settings.spacing_m * (n - 1) as f64;
         let grid = VoxelGrid::from_distance(&turned, [-half; 3], self.settings.spacing_m, [n; 3]);
         let cells = FeatureCells::new(&grid);
         let mut part = ObjectPart::default();
         for _ in 0..self.poses_per_object {
-            let grasp = &object.object_from_gripper[rng.random_range(0..object.object_from_gripper.len())];
-            self.add_pose(&mut part, &grid, &cells, slot, &(grid_from_object * grasp), &mut rng);
+            let grasp =
+                &object.object_from_gripper[rng.random_range(0..object.object_from_gripper.len())];
+            self.add_pose(
+                &mut part,
+                &grid,
+                &cells,
+                slot,
+                &(grid_from_object * grasp),
+                &mut rng,
+            );
         }
         for _ in 0..self.sdf_points {
             // A few draws bring most points near the surface, where the distance matters.
@@ -163,24 +185,11 @@ impl BatchMaker {
         let rotation = UnitQuaternion::from_scaled_axis(turn) * grid_from_gripper.rotation;
         // The energy's gradient is minus the score, in noise units.
         part.targets.extend(shift.iter().map(|&x| x as f32));
-        part.targets.extend(score.iter().map(|&x| (-sigma * x) as f32));
+        part.targets
+            .extend(score.iter().map(|&x| (-sigma * x) as f32));
         part.levels.push(t);
-        part.centres.extend(centre.coords.iter().map(|&x| x as f32));
-        for point in &self.points {
-            let lever = rotation * point;
-            let place = centre + lever;
-            let (rows, weights) = cells.lookup(&place, slot);
-            part.corners.extend(rows);
-            part.corner_weights.extend(weights.iter().flatten());
-            part.levers.extend(lever.iter().map(|&x| x as f32));
-            let (distance, slope) = grid.distance_and_gradient(&place);
-            let squashed = SDF_SCALES_M.map(|scale| (distance as f32 / scale).tanh());
-            part.squashed.extend(squashed);
-            for axis in 0..3 {
-                let by_scale = [0, 1, 2].map(|s| (1.0 - squashed[s] * squashed[s]) / SDF_SCALES_M[s]);
-                part.squashed_slopes.extend(by_scale.map(|d| d * slope[axis] as f32));
-            }
-        }
+        part.query
+            .push(&self.points, grid, cells, slot, &centre, &rotation);
     }
 }
 
@@ -192,12 +201,14 @@ struct Turned<'a> {
 
 impl SignedDistance for Turned<'_> {
     fn distance(&self, point: &Point3<f64>) -> f64 {
-        self.solid.distance(&self.outer_from_solid.inverse_transform_point(point))
+        self.solid
+            .distance(&self.outer_from_solid.inverse_transform_point(point))
     }
 
     fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
-        let (distance, gradient) =
-            self.solid.distance_and_gradient(&self.outer_from_solid.inverse_transform_point(point));
+        let (distance, gradient) = self
+            .solid
+            .distance_and_gradient(&self.outer_from_solid.inverse_transform_point(point));
         (distance, self.outer_from_solid * gradient)
     }
 
@@ -208,81 +219,45 @@ impl SignedDistance for Turned<'_> {
     }
 }
 
-/// The feature grid that belongs to a distance grid: its points lie in the middle of 2 x 2 x 2 samples.
-struct FeatureCells {
-    origin_m: [f64; 3],
-    spacing_m: f64,
-    size: [usize; 3],
-}
-
-impl FeatureCells {
-    fn new(grid: &VoxelGrid) -> Self {
-        Self {
-            origin_m: grid.origin_m.map(|x| x + 0.5 * grid.spacing_m),
-            spacing_m: SAMPLES_PER_CELL as f64 * grid.spacing_m,
-            size: grid.size.map(|n| n / SAMPLES_PER_CELL),
-        }
-    }
-
-    /// Rows of the eight corners in object `slot`, and weights of value and x, y, z slope.
-    /// Beyond the grid the nearest value holds and the slope along that axis is zero.
-    fn lookup(&self, point: &Point3<f64>, slot: usize) -> ([i64; 8], [[f32; 8]; 4]) {
-        let mut corner = [0usize; 3];
-        let mut weight = [[0f32; 2]; 3];
-        let mut slope = [[0f32; 2]; 3];
-        for axis in 0..3 {
-            let place = (point[axis] - self.origin_m[axis]) / self.spacing_m;
-            let last = (self.size[axis] - 1) as f64;
-            let clamped = place.clamp(0.0, last);
-            corner[axis] = (clamped as usize).min(self.size[axis] - 2);
-            let f = (clamped - corner[axis] as f64) as f32;
-            weight[axis] = [1.0 - f, f];
-            let rate = if place == clamped { 1.0 / self.spacing_m as f32 } else { 0.0 };
-            slope[axis] = [-rate, rate];
-        }
-        let mut rows = [0i64; 8];
-        let mut weights = [[0f32; 8]; 4];
-        for c in 0..8 {
-            let (a, b, d) = (c >> 2, c >> 1 & 1, c & 1);
-            let row = ((slot * self.size[0] + corner[0] + a) * self.size[1] + corner[1] + b) * self.size[2];
-            rows[c] = (row + corner[2] + d) as i64;
-            weights[0][c] = weight[0][a] * weight[1][b] * weight[2][d];
-            weights[1][c] = slope[0][a] * weight[1][b] * weight[2][d];
-            weights[2][c] = weight[0][a] * slope[1][b] * weight[2][d];
-            weights[3][c] = weight[0][a] * weight[1][b] * slope[2][d];
-        }
-        (rows, weights)
-    }
-}
-
 impl HostBatch {
     pub fn to_tensors(&self, settings: &FieldSettings, device: Device) -> Batch {
         let floats = |field: fn(&ObjectPart) -> &Vec<f32>| -> Vec<f32> {
-            self.parts.iter().flat_map(|part| field(part).iter().copied()).collect()
+            self.parts
+                .iter()
+                .flat_map(|part| field(part).iter().copied())
+                .collect()
         };
         let tensor = |field: fn(&ObjectPart) -> &Vec<f32>, shape: &[i64]| {
-            Tensor::from_slice(&floats(field)).reshape(shape).to_device(device)
+            Tensor::from_slice(&floats(field))
+                .reshape(shape)
+                .to_device(device)
         };
         let rows = |field: fn(&ObjectPart) -> &Vec<i64>| {
-            let all: Vec<i64> = self.parts.iter().flat_map(|part| field(part).iter().copied()).collect();
+            let all: Vec<i64> = self
+                .parts
+                .iter()
+                .flat_map(|part| field(part).iter().copied())
+                .collect();
             Tensor::from_slice(&all).to_device(device)
         };
         let n = self.grid_size;
         let levels = floats(|p| &p.levels);
-        let level_inputs: Vec<f32> = levels.iter().flat_map(|&t| FieldSettings::level_inputs(t)).collect();
+        let level_inputs: Vec<f32> = levels
+            .iter()
+            .flat_map(|&t| FieldSettings::level_inputs(t))
+            .collect();
         let sigma: Vec<f32> = levels.iter().map(|&t| settings.schedule.sigma(t)).collect();
         let poses = levels.len() as i64;
         Batch {
             distances: tensor(|p| &p.distances, &[-1, n, n, n]),
-            query: QueryGeometry {
-                corners: rows(|p| &p.corners),
-                corner_weights: tensor(|p| &p.corner_weights, &[-1, 4, 8]),
-                squashed: tensor(|p| &p.squashed, &[-1, 3]),
-                squashed_slopes: tensor(|p| &p.squashed_slopes, &[-1, 3, 3]),
-                levers: tensor(|p| &p.levers, &[-1, self.points, 3]),
-                centres: tensor(|p| &p.centres, &[-1, 3]),
-            },
-            level_inputs: Tensor::from_slice(&level_inputs).reshape([poses, -1]).to_device(device),
+            query: QueryBuffer::to_tensors(
+                self.parts.iter().map(|p| &p.query),
+                self.points,
+                device,
+            ),
+            level_inputs: Tensor::from_slice(&level_inputs)
+                .reshape([poses, -1])
+                .to_device(device),
             sigma: Tensor::from_slice(&sigma).to_device(device),
             targets: tensor(|p| &p.targets, &[-1, 6]),
             sdf_corners: rows(|p| &p.sdf_corners),

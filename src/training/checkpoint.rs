@@ -31,7 +31,12 @@ fn groups<'a>(
     average: &'a BTreeMap<String, Tensor>,
     adam: &'a Adam,
 ) -> [(&'static str, &'a BTreeMap<String, Tensor>); 4] {
-    [("weight/", weights), ("average/", average), ("mean/", &adam.mean), ("mean_square/", &adam.mean_square)]
+    [
+        ("weight/", weights),
+        ("average/", average),
+        ("mean/", &adam.mean),
+        ("mean_square/", &adam.mean_square),
+    ]
 }
 
 /// Writes a checkpoint; an interrupted write leaves the old one.
@@ -44,11 +49,20 @@ pub fn save(
 ) -> Result<(), WeightsError> {
     let mut tensors: BTreeMap<String, Weight> = BTreeMap::new();
     for (prefix, group) in groups(weights, average, adam) {
-        tensors.extend(group.iter().map(|(name, tensor)| (format!("{prefix}{name}"), host_copy(tensor))));
+        tensors.extend(
+            group
+                .iter()
+                .map(|(name, tensor)| (format!("{prefix}{name}"), host_copy(tensor))),
+        );
     }
-    let state = serde_json::to_string(state)
-        .map_err(|e| WeightsError::Metadata { key: STATE_KEY, problem: e.to_string() })?;
-    write_whole(path, &tensor_bytes(&tensors, HashMap::from([(STATE_KEY.to_string(), state)]))?)
+    let state = serde_json::to_string(state).map_err(|e| WeightsError::Metadata {
+        key: STATE_KEY,
+        problem: e.to_string(),
+    })?;
+    write_whole(
+        path,
+        &tensor_bytes(&tensors, HashMap::from([(STATE_KEY.to_string(), state)]))?,
+    )
 }
 
 /// Reads a checkpoint into the tensors of a run that was set up from the same configuration.
@@ -59,15 +73,24 @@ pub fn load(
     adam: &mut Adam,
 ) -> Result<RunState, WeightsError> {
     let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io {
+        path: path.into(),
+        source,
+    })?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-    let state = header.metadata().as_ref().and_then(|m| m.get(STATE_KEY)).ok_or(WeightsError::Metadata {
+    let state = header
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get(STATE_KEY))
+        .ok_or(WeightsError::Metadata {
+            key: STATE_KEY,
+            problem: "missing".into(),
+        })?;
+    let state: RunState = serde_json::from_str(state).map_err(|e| WeightsError::Metadata {
         key: STATE_KEY,
-        problem: "missing".into(),
+        problem: e.to_string(),
     })?;
-    let state: RunState = serde_json::from_str(state)
-        .map_err(|e| WeightsError::Metadata { key: STATE_KEY, problem: e.to_string() })?;
     let targets = [
         ("weight/", weights),
         ("average/", average),
@@ -80,10 +103,17 @@ pub fn load(
             let view = file.tensor(&full).map_err(damaged)?;
             let expected: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
             if view.shape() != expected {
-                return Err(WeightsError::Shape { name: full, expected, found: view.shape().to_vec() });
+                return Err(WeightsError::Shape {
+                    name: full,
+                    expected,
+                    found: view.shape().to_vec(),
+                });
             }
-            let values: Vec<f32> =
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let values: Vec<f32> = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect();
             no_grad(|| tensor.copy_(&Tensor::from_slice(&values).reshape(tensor.size())));
         }
     }

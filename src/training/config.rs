@@ -84,7 +84,10 @@ impl Default for TrainingConfig {
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
-            objects: Category::ALL.into_iter().map(|category| (category, 40)).collect(),
+            objects: Category::ALL
+                .into_iter()
+                .map(|category| (category, 40))
+                .collect(),
             first_seed: 1000,
             held_out_per_category: 2,
             held_out_first_seed: 500,

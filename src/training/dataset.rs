@@ -1,10 +1,15 @@
 //! Objects with their grasps, made from seeds.
 
-use nalgebra::Isometry3;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 use rayon::prelude::*;
+use safetensors::SafeTensors;
 
 use super::config::DataConfig;
 use crate::data::{antipodal_grasps, Category, ProceduralObject};
+use crate::field::weights::{tensor_bytes, write_whole, Weight, WeightsError};
 use crate::robot::GripperGeometry;
 
 /// One object to train on.
@@ -25,28 +30,131 @@ pub struct Dataset {
 /// Mixed into object seeds so that grasps and shapes draw different numbers.
 const GRASP_SEED: u64 = 0x6772_6173_7000;
 
+const ORIGIN_KEY: &str = "made_from";
+const LEFT_OUT_KEY: &str = "left_out";
+
+/// Category and seed of every training object.
+fn wanted(config: &DataConfig) -> Vec<(Category, u64)> {
+    config
+        .objects
+        .iter()
+        .flat_map(|(&category, &count)| {
+            (0..count as u64).map(move |i| (category, config.first_seed + i))
+        })
+        .collect()
+}
+
+/// What the grasps depend on, as text.
+fn origin(config: &DataConfig, gripper: &GripperGeometry) -> String {
+    format!("{config:?} {gripper:?}")
+}
+
+fn pose_numbers(pose: &Isometry3<f64>) -> [f32; 7] {
+    let (t, q) = (&pose.translation.vector, pose.rotation.quaternion());
+    [t.x, t.y, t.z, q.w, q.i, q.j, q.k].map(|x| x as f32)
+}
+
+fn pose_from_numbers(n: &[f32]) -> Isometry3<f64> {
+    let n: [f64; 7] = std::array::from_fn(|i| n[i] as f64);
+    let rotation = UnitQuaternion::from_quaternion(Quaternion::new(n[3], n[4], n[5], n[6]));
+    Isometry3::from_parts(Translation3::new(n[0], n[1], n[2]), rotation)
+}
+
 impl Dataset {
     /// The objects that `config` trains on. `made` is called after each, from any thread.
-    pub fn training(config: &DataConfig, gripper: &GripperGeometry, made: impl Fn() + Sync) -> Self {
-        let wanted = config
-            .objects
-            .iter()
-            .flat_map(|(&category, &count)| (0..count as u64).map(move |i| (category, i)))
-            .map(|(category, i)| (category, config.first_seed + i))
-            .collect();
-        Self::generate(wanted, config, gripper, made)
+    pub fn training(
+        config: &DataConfig,
+        gripper: &GripperGeometry,
+        made: impl Fn() + Sync,
+    ) -> Self {
+        Self::generate(wanted(config), config, gripper, made)
     }
 
     /// The validation objects of `config`, never trained on.
-    pub fn held_out(config: &DataConfig, gripper: &GripperGeometry, made: impl Fn() + Sync) -> Self {
+    pub fn held_out(
+        config: &DataConfig,
+        gripper: &GripperGeometry,
+        made: impl Fn() + Sync,
+    ) -> Self {
         let wanted = config
             .objects
             .iter()
             .filter(|(_, &count)| count > 0)
-            .flat_map(|(&category, _)| (0..config.held_out_per_category as u64).map(move |i| (category, i)))
+            .flat_map(|(&category, _)| {
+                (0..config.held_out_per_category as u64).map(move |i| (category, i))
+            })
             .map(|(category, i)| (category, config.held_out_first_seed + i))
             .collect();
         Self::generate(wanted, config, gripper, made)
+    }
+
+    /// Writes the grasps; the objects follow from their seeds.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`].
+    pub fn save(
+        &self,
+        path: &Path,
+        config: &DataConfig,
+        gripper: &GripperGeometry,
+    ) -> Result<(), WeightsError> {
+        let tensors: BTreeMap<String, Weight> = self
+            .objects
+            .iter()
+            .map(|o| {
+                let values = o
+                    .object_from_gripper
+                    .iter()
+                    .flat_map(pose_numbers)
+                    .collect();
+                (
+                    o.object.name(),
+                    Weight {
+                        shape: vec![o.object_from_gripper.len(), 7],
+                        values,
+                    },
+                )
+            })
+            .collect();
+        let metadata = HashMap::from([
+            (ORIGIN_KEY.to_string(), origin(config, gripper)),
+            (LEFT_OUT_KEY.to_string(), self.left_out.join(" ")),
+        ]);
+        write_whole(path, &tensor_bytes(&tensors, metadata)?)
+    }
+
+    /// The grasps of a file that [`Dataset::save`] wrote for the same configuration, else none.
+    pub fn load(path: &Path, config: &DataConfig, gripper: &GripperGeometry) -> Option<Self> {
+        let bytes = std::fs::read(path).ok()?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
+        let metadata = header.metadata().as_ref()?;
+        if metadata.get(ORIGIN_KEY)? != &origin(config, gripper) {
+            return None;
+        }
+        let file = SafeTensors::deserialize(&bytes).ok()?;
+        let mut objects = Vec::new();
+        for (category, seed) in wanted(config) {
+            let object = ProceduralObject::new(category, seed);
+            let Ok(view) = file.tensor(&object.name()) else {
+                continue;
+            };
+            let numbers: Vec<f32> = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect();
+            let object_from_gripper = numbers.chunks_exact(7).map(pose_from_numbers).collect();
+            objects.push(TrainingObject {
+                object,
+                object_from_gripper,
+            });
+        }
+        let left_out = metadata
+            .get(LEFT_OUT_KEY)?
+            .split_whitespace()
+            .map(String::from)
+            .collect();
+        Some(Self { objects, left_out })
     }
 
     fn generate(
@@ -68,11 +176,18 @@ impl Dataset {
                     GRASP_SEED ^ seed,
                 );
                 made();
-                TrainingObject { object, object_from_gripper }
+                TrainingObject {
+                    object,
+                    object_from_gripper,
+                }
             })
             .collect();
-        let (objects, few): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|o| o.object_from_gripper.len() >= config.least_grasps);
-        Self { objects, left_out: few.iter().map(|o| o.object.name()).collect() }
+        let (objects, few): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|o| o.object_from_gripper.len() >= config.least_grasps);
+        Self {
+            objects,
+            left_out: few.iter().map(|o| o.object.name()).collect(),
+        }
     }
 }

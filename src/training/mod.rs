@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 mod optimizer;
+pub mod query;
 pub mod trainer;
 
 pub use config::TrainingConfig;

@@ -25,19 +25,31 @@ impl Adam {
                 .map(|(name, w)| (name.clone(), w.detach().zeros_like()))
                 .collect()
         };
-        Self { mean: zeros(), mean_square: zeros(), steps: 0 }
+        Self {
+            mean: zeros(),
+            mean_square: zeros(),
+            steps: 0,
+        }
     }
 
     /// One step from the gradients in `weights`, which are cleared. Returns the gradient's norm before clipping.
     /// A gradient that is not finite is dropped, so one bad batch cannot end a run.
-    pub fn step(&mut self, weights: &mut BTreeMap<String, Tensor>, learning_rate: f64, clip: f64) -> f64 {
+    pub fn step(
+        &mut self,
+        weights: &mut BTreeMap<String, Tensor>,
+        learning_rate: f64,
+        clip: f64,
+    ) -> f64 {
         no_grad(|| {
             let squares: Vec<Tensor> = weights
                 .values()
                 .filter(|w| w.requires_grad() && w.grad().defined())
                 .map(|w| w.grad().square().sum(Kind::Float))
                 .collect();
-            let norm = Tensor::stack(&squares, 0).sum(Kind::Float).sqrt().double_value(&[]);
+            let norm = Tensor::stack(&squares, 0)
+                .sum(Kind::Float)
+                .sqrt()
+                .double_value(&[]);
             let factor = if norm > clip { clip / norm } else { 1.0 };
             self.steps += norm.is_finite() as u64;
             let corrections = BETAS.map(|beta| 1.0 - beta.powi(self.steps.min(1_000_000) as i32));
@@ -50,12 +62,15 @@ impl Adam {
                     let mean = &mut self.mean.get_mut(name);
                     let mean_square = &mut self.mean_square.get_mut(name);
                     if let (Some(mean), Some(mean_square)) = (mean, mean_square) {
-                        let _ = mean.g_mul_scalar_(BETAS[0]).g_add_(&(&gradient * (1.0 - BETAS[0])));
+                        let _ = mean
+                            .g_mul_scalar_(BETAS[0])
+                            .g_add_(&(&gradient * (1.0 - BETAS[0])));
                         let _ = mean_square
                             .g_mul_scalar_(BETAS[1])
                             .g_add_(&(gradient.square() * (1.0 - BETAS[1])));
                         let scale = (&**mean_square / corrections[1]).sqrt() + EPSILON;
-                        let _ = weight.g_sub_(&(&**mean / scale * (learning_rate / corrections[0])));
+                        let _ =
+                            weight.g_sub_(&(&**mean / scale * (learning_rate / corrections[0])));
                     }
                 }
                 weight.zero_grad();
@@ -66,7 +81,11 @@ impl Adam {
 }
 
 /// Moves `average` towards `weights`.
-pub fn update_average(average: &mut BTreeMap<String, Tensor>, weights: &BTreeMap<String, Tensor>, decay: f64) {
+pub fn update_average(
+    average: &mut BTreeMap<String, Tensor>,
+    weights: &BTreeMap<String, Tensor>,
+    decay: f64,
+) {
     no_grad(|| {
         for (name, slow) in average.iter_mut() {
             let moved = &*slow * decay + &weights[name] * (1.0 - decay);

@@ -28,7 +28,10 @@ pub enum TrainingError {
     #[error("training: the checkpoint {path} belongs to another configuration; start anew or restore it")]
     OtherConfig { path: PathBuf },
     #[error("training: {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("training: the batch thread ended early")]
     BatchThread,
 }
@@ -79,8 +82,15 @@ impl Trainer {
     ///
     /// # Errors
     /// [`TrainingError`]: settings that no network can have, or a checkpoint of another configuration.
-    pub fn new(config: TrainingConfig, folder: &Path, device: Device) -> Result<Self, TrainingError> {
-        let io = |source| TrainingError::Io { path: folder.into(), source };
+    pub fn new(
+        config: TrainingConfig,
+        folder: &Path,
+        device: Device,
+    ) -> Result<Self, TrainingError> {
+        let io = |source| TrainingError::Io {
+            path: folder.into(),
+            source,
+        };
         std::fs::create_dir_all(folder).map_err(io)?;
         let start = GraspNetwork::untrained(config.field.clone(), config.seed)?;
         let mut network = TorchNetwork::new(&start, device, true);
@@ -89,13 +99,23 @@ impl Trainer {
         let (mut step, mut trained_s) = (0, 0.0);
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
-            let state = checkpoint::load(&path, &mut network.weights, &mut average.weights, &mut adam)?;
+            let state =
+                checkpoint::load(&path, &mut network.weights, &mut average.weights, &mut adam)?;
             if state.config != config {
                 return Err(TrainingError::OtherConfig { path });
             }
             (step, trained_s) = (state.step, state.trained_s);
         }
-        Ok(Self { config, device, network, average, adam, step, trained_s, folder: folder.into() })
+        Ok(Self {
+            config,
+            device,
+            network,
+            average,
+            adam,
+            step,
+            trained_s,
+            folder: folder.into(),
+        })
     }
 
     /// Steps done so far.
@@ -116,14 +136,18 @@ impl Trainer {
         mut observe: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<StopReason, TrainingError> {
         if data.objects.is_empty() {
-            return Err(TrainingError::NoObjects { left_out: data.left_out.len() });
+            return Err(TrainingError::NoObjects {
+                left_out: data.left_out.len(),
+            });
         }
         tch::set_num_threads(self.config.torch_threads);
         let maker = BatchMaker::new(&self.config);
         let count = self.config.objects_per_step;
         let validation: Vec<HostBatch> = match held_out.objects.is_empty() {
             true => Vec::new(),
-            false => (0..VALIDATION_BATCHES).map(|i| maker.make(&held_out.objects, count, i)).collect(),
+            false => (0..VALIDATION_BATCHES)
+                .map(|i| maker.make(&held_out.objects, count, i))
+                .collect(),
         };
         let (first, seed) = (self.step, self.config.seed);
         std::thread::scope(|scope| {
@@ -132,14 +156,23 @@ impl Trainer {
             scope.spawn(move || {
                 // A step's batch follows from run seed and step alone, so that a resumed run sees the same ones.
                 for step in first.. {
-                    let batch = maker.make(&data.objects, count, seed.wrapping_mul(1 << 40).wrapping_add(step + 1000));
+                    let batch = maker.make(
+                        &data.objects,
+                        count,
+                        seed.wrapping_mul(1 << 40).wrapping_add(step + 1000),
+                    );
                     if sender.send(batch).is_err() {
                         return; // The trainer has ended.
                     }
                 }
             });
             let batches = receiver;
-            self.steps(limit, &validation, || batches.recv().map_err(|_| TrainingError::BatchThread), &mut observe)
+            self.steps(
+                limit,
+                &validation,
+                || batches.recv().map_err(|_| TrainingError::BatchThread),
+                &mut observe,
+            )
         })
     }
 
@@ -180,7 +213,13 @@ impl Trainer {
             if self.step % self.config.checkpoint_every_steps == 0 {
                 self.save()?;
             }
-            let progress = Progress { step: self.step, share, score_loss, sdf_error_m, held_out };
+            let progress = Progress {
+                step: self.step,
+                share,
+                score_loss,
+                sdf_error_m,
+                held_out,
+            };
             if observe(&progress).is_break() {
                 self.save()?;
                 return Ok(StopReason::Interrupted);
@@ -191,19 +230,36 @@ impl Trainer {
     fn train_step(&mut self, batch: &Batch, share: f64) -> [f64; 2] {
         let config = &self.config;
         let features = self.network.encode(&batch.distances);
-        let scored = self.network.score(&features, &batch.query, &batch.level_inputs, &batch.sigma, true);
-        let score_loss = (&scored.scaled_gradient - &batch.targets).square().mean(Kind::Float);
-        let sdf_loss = predicted_distance(&features, batch).subtract(&batch.sdf_targets).abs().mean(Kind::Float);
+        let scored = self.network.score(
+            &features,
+            &batch.query,
+            &batch.level_inputs,
+            &batch.sigma,
+            true,
+        );
+        let score_loss = (&scored.scaled_gradient - &batch.targets)
+            .square()
+            .mean(Kind::Float);
+        let sdf_loss = predicted_distance(&features, batch)
+            .subtract(&batch.sdf_targets)
+            .abs()
+            .mean(Kind::Float);
         (&score_loss + &sdf_loss * config.sdf_weight).backward();
         let warmup = ((self.step + 1) as f64 / config.warmup_steps.max(1) as f64).min(1.0);
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
         let rate = config.learning_rate * warmup * (cosine + LEARNING_RATE_FLOOR);
-        self.adam.step(&mut self.network.weights, rate, config.gradient_clip);
+        self.adam
+            .step(&mut self.network.weights, rate, config.gradient_clip);
         // The average forgets the start faster than its decay alone would let it.
-        let decay = config.ema_decay.min((1.0 + self.step as f64) / (10.0 + self.step as f64));
+        let decay = config
+            .ema_decay
+            .min((1.0 + self.step as f64) / (10.0 + self.step as f64));
         update_average(&mut self.average.weights, &self.network.weights, decay);
         let unit = crate::field::settings::SDF_UNIT_M as f64;
-        [score_loss.double_value(&[]), sdf_loss.double_value(&[]) * unit]
+        [
+            score_loss.double_value(&[]),
+            sdf_loss.double_value(&[]) * unit,
+        ]
     }
 
     /// Score loss of the averaged weights by quarter of the levels.
@@ -212,8 +268,16 @@ impl Trainer {
         for batch in batches {
             let batch = batch.to_tensors(&self.config.field, self.device);
             let features = no_grad(|| self.average.encode(&batch.distances));
-            let scored = self.average.score(&features, &batch.query, &batch.level_inputs, &batch.sigma, false);
-            let errors = (scored.scaled_gradient.detach() - &batch.targets).square().mean_dim(1, false, Kind::Float);
+            let scored = self.average.score(
+                &features,
+                &batch.query,
+                &batch.level_inputs,
+                &batch.sigma,
+                false,
+            );
+            let errors = (scored.scaled_gradient.detach() - &batch.targets)
+                .square()
+                .mean_dim(1, false, Kind::Float);
             let errors = crate::field::network::host_copy(&errors).values;
             for (error, level) in errors.iter().zip(&batch.levels) {
                 let quarter = ((level * 4.0) as usize).min(3);
@@ -225,11 +289,22 @@ impl Trainer {
     }
 
     /// Appends a row to `curves.csv`.
-    fn log(&self, [score_loss, sdf_error_m]: [f64; 2], by_level: &[f64; 4]) -> Result<(), TrainingError> {
+    fn log(
+        &self,
+        [score_loss, sdf_error_m]: [f64; 2],
+        by_level: &[f64; 4],
+    ) -> Result<(), TrainingError> {
         let path = self.folder.join("curves.csv");
-        let io = |source| TrainingError::Io { path: path.clone(), source };
+        let io = |source| TrainingError::Io {
+            path: path.clone(),
+            source,
+        };
         let is_new = !path.exists();
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(io)?;
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(io)?;
         if is_new {
             let header = "step,trained_s,score_loss,sdf_error_m,held_out_q1,held_out_q2,held_out_q3,held_out_q4";
             writeln!(file, "{header}").map_err(io)?;
@@ -252,8 +327,15 @@ impl Trainer {
             trained_s: self.trained_s,
         };
         let path = self.folder.join("checkpoint.safetensors");
-        checkpoint::save(&path, &state, &self.network.weights, &self.average.weights, &self.adam)?;
-        self.averaged_network()?.save(self.folder.join("grasp_field.safetensors"))?;
+        checkpoint::save(
+            &path,
+            &state,
+            &self.network.weights,
+            &self.average.weights,
+            &self.adam,
+        )?;
+        self.averaged_network()?
+            .save(self.folder.join("grasp_field.safetensors"))?;
         Ok(())
     }
 
@@ -263,8 +345,10 @@ impl Trainer {
     /// [`WeightsError::NotFinite`] after a run that diverged.
     pub fn averaged_network(&self) -> Result<GraspNetwork, WeightsError> {
         let mut notes = BTreeMap::new();
-        let config = serde_json::to_string(&self.config)
-            .map_err(|e| WeightsError::Metadata { key: "training", problem: e.to_string() })?;
+        let config = serde_json::to_string(&self.config).map_err(|e| WeightsError::Metadata {
+            key: "training",
+            problem: e.to_string(),
+        })?;
         notes.insert("training".to_string(), config);
         notes.insert("training_steps".to_string(), self.step.to_string());
         self.average.to_network(notes)
@@ -273,6 +357,9 @@ impl Trainer {
 
 /// Feature 0 at the distance loss's points, in units of 2 cm.
 fn predicted_distance(features: &Tensor, batch: &Batch) -> Tensor {
-    let corners = features.narrow(1, 0, 1).index_select(0, &batch.sdf_corners).reshape([-1, 8]);
+    let corners = features
+        .narrow(1, 0, 1)
+        .index_select(0, &batch.sdf_corners)
+        .reshape([-1, 8]);
     (corners * &batch.sdf_weights).sum_dim_intlist(1, false, Kind::Float)
 }

@@ -1,7 +1,204 @@
-/// Sample grasps for a mesh from the trained field.
-#[derive(clap::Args)]
-pub struct Args {}
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+use anyhow::{bail, Context, Result};
+use diffusion_field_planner::data::{evaluate_grasps, Category};
+use diffusion_field_planner::field::{
+    sample_grasps, Grasp, GraspNetwork, ObjectModel, SamplerSettings,
+};
+use diffusion_field_planner::scene::TriangleMesh;
+use serde_json::{json, Value};
+
+/// Sample grasps for a mesh from the trained field.
+///
+/// Poses are 4x4, row by row, in the frame of the scaled mesh. Gripper frame: origin at the hand, +z approach,
+/// x closing (that of ACRONYM).
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    dfp grasps --mesh mug.obj --scale 0.001 -n 200 --seed 0 --out grasps.json\n  \
+    dfp grasps --evaluate --categories mug --objects 10 -n 200 --json")]
+pub struct Args {
+    /// Mesh file: STL, OBJ or PLY
+    #[arg(long, required_unless_present = "evaluate")]
+    mesh: Option<PathBuf>,
+    /// Metres per unit of the mesh file
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Grasps to sample (of each object, with --evaluate)
+    #[arg(short = 'n', long = "count", default_value_t = 200)]
+    count: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Write the grasps here as JSON
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Weights; those that come with the program if not given
+    #[arg(long)]
+    weights: Option<PathBuf>,
+    /// Sampler settings (YAML)
+    #[arg(long)]
+    sampler: Option<PathBuf>,
+    /// Keep grasps whose open gripper touches the object, and twins
+    #[arg(long)]
+    unfiltered: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Instead of a mesh: score samples on procedural objects that were never trained on
+    #[arg(long)]
+    evaluate: bool,
+    /// Categories to evaluate
+    #[arg(long, value_delimiter = ',', default_values_t = Category::ALL.map(|c| c.name().to_string()))]
+    categories: Vec<String>,
+    /// Objects of each category to evaluate
+    #[arg(long, default_value_t = 10)]
+    objects: usize,
+    /// Seed of the first object to evaluate; training starts at 1000, validation at 500
+    #[arg(long, default_value_t = 0)]
+    first_object: u64,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let network = match &args.weights {
+        Some(path) => {
+            GraspNetwork::load(path).with_context(|| format!("reading {}", path.display()))?
+        }
+        None => GraspNetwork::shipped()?,
+    };
+    let mut settings: SamplerSettings = match &args.sampler {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("reading {}", path.display()))?;
+            serde_yaml::from_str(&text).with_context(|| format!("reading {}", path.display()))?
+        }
+        None => SamplerSettings::default(),
+    };
+    if args.unfiltered {
+        settings.filter = false;
+        settings.distinct_m = 0.0;
+    }
+    match &args.mesh {
+        _ if args.evaluate => evaluate(&args, &network, &settings),
+        Some(mesh) => sample(&args, mesh, &network, &settings),
+        None => bail!("--mesh or --evaluate is needed"),
+    }
+}
+
+fn sample(
+    args: &Args,
+    path: &std::path::Path,
+    network: &GraspNetwork,
+    settings: &SamplerSettings,
+) -> Result<()> {
+    let started = Instant::now();
+    let mesh = Arc::new(TriangleMesh::load(path, args.scale)?);
+    let name = path
+        .file_stem()
+        .map_or("object".into(), |s| s.to_string_lossy().into_owned());
+    let triangles = mesh.triangles.len();
+    let object = ObjectModel::from_mesh(name, mesh, network)?;
+    let baked_s = started.elapsed().as_secs_f64();
+    let warning = object.size_warning();
+    if let Some(warning) = &warning {
+        eprintln!("warning: {warning}");
+    }
+    let started = Instant::now();
+    let grasps = sample_grasps(&object, settings, args.count, args.seed);
+    let sampled_s = started.elapsed().as_secs_f64();
+    if grasps.len() < args.count {
+        eprintln!("warning: {} of {} grasps found", grasps.len(), args.count);
+    }
+    let result = json!({
+        "mesh": path, "scale": args.scale, "seed": args.seed, "gripper": network.settings().gripper_name,
+        "frame": "scaled mesh; gripper origin at the hand, +z approach, x closing", "warning": warning,
+        "bake_s": baked_s, "sample_s": sampled_s, "grasps": grasps.iter().map(grasp_json).collect::<Vec<_>>(),
+    });
+    if let Some(out) = &args.out {
+        std::fs::write(out, serde_json::to_string_pretty(&result)?)
+            .with_context(|| format!("writing {}", out.display()))?;
+    }
+    if args.json {
+        println!("{result}");
+        return Ok(());
+    }
+    let (low, high) = object.mesh.bounds();
+    println!(
+        "{}: {triangles} triangles, {:.3} x {:.3} x {:.3} m",
+        object.name,
+        high[0] - low[0],
+        high[1] - low[1],
+        high[2] - low[2]
+    );
+    println!(
+        "{} grasps; object ready in {baked_s:.2} s, sampled in {sampled_s:.2} s",
+        grasps.len()
+    );
+    println!(
+        "{:>5} {:>9} {:>8}   position of the hand, m",
+        "rank", "energy", "width mm"
+    );
+    for (rank, grasp) in grasps.iter().take(10).enumerate() {
+        let p = grasp.object_from_gripper.translation.vector;
+        println!(
+            "{rank:>5} {:>9.3} {:>8.1}   {:.4} {:.4} {:.4}",
+            grasp.energy,
+            1000.0 * grasp.width_m,
+            p.x,
+            p.y,
+            p.z
+        );
+    }
+    Ok(())
+}
+
+fn grasp_json(grasp: &Grasp) -> Value {
+    let matrix = grasp.object_from_gripper.to_homogeneous();
+    let rows: Vec<Vec<f64>> = matrix
+        .row_iter()
+        .map(|row| row.iter().copied().collect())
+        .collect();
+    json!({ "object_from_gripper": rows, "energy": grasp.energy, "width_m": grasp.width_m })
+}
+
+fn evaluate(args: &Args, network: &GraspNetwork, settings: &SamplerSettings) -> Result<()> {
+    let mut scores = Vec::new();
+    for name in &args.categories {
+        let category: Category = name.parse().map_err(anyhow::Error::msg)?;
+        let (first, objects) = (args.first_object, args.objects);
+        scores.push(evaluate_grasps(
+            network, category, first, objects, args.count, settings, args.seed,
+        )?);
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&scores)?);
+        return Ok(());
+    }
+    println!(
+        "{:<10} {:>7} {:>6} {:>8} {:>6} {:>9} {:>10} {:>9} {:>8}",
+        "category",
+        "objects",
+        "n",
+        "success",
+        "+-SE",
+        "collision",
+        "no contact",
+        "filtered",
+        "best 20"
+    );
+    for s in &scores {
+        println!(
+            "{:<10} {:>7} {:>6} {:>8.3} {:>6.3} {:>9.3} {:>10.3} {:>9.3} {:>8.3}",
+            s.category,
+            s.objects,
+            s.n,
+            s.success,
+            s.success_se,
+            s.collision,
+            s.no_contact,
+            s.success_filtered,
+            s.success_best20
+        );
+    }
+    Ok(())
 }

@@ -1,5 +1,5 @@
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -37,19 +37,29 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let text = std::fs::read_to_string(&args.config).with_context(|| format!("reading {}", args.config.display()))?;
-    let mut config: TrainingConfig =
-        serde_yaml::from_str(&text).with_context(|| format!("reading {}", args.config.display()))?;
+    let text = std::fs::read_to_string(&args.config)
+        .with_context(|| format!("reading {}", args.config.display()))?;
+    let mut config: TrainingConfig = serde_yaml::from_str(&text)
+        .with_context(|| format!("reading {}", args.config.display()))?;
     config.seed = args.seed.unwrap_or(config.seed);
-    let device = if args.cuda { tch::Device::Cuda(0) } else { tch::Device::Cpu };
+    let device = if args.cuda {
+        tch::Device::Cuda(0)
+    } else {
+        tch::Device::Cpu
+    };
 
-    let count = config.data.objects.values().sum::<usize>();
-    let bar = ProgressBar::new(count as u64).with_style(style("objects"));
-    let data = Dataset::training(&config.data, &config.field.gripper, || bar.inc(1));
+    let data = training_data(&config, &args.folder)?;
     let held_out = Dataset::held_out(&config.data, &config.field.gripper, || {});
-    bar.finish();
-    let grasps: usize = data.objects.iter().map(|o| o.object_from_gripper.len()).sum();
-    eprintln!("{} objects, {grasps} grasps; left out: {}", data.objects.len(), data.left_out.join(" "));
+    let grasps: usize = data
+        .objects
+        .iter()
+        .map(|o| o.object_from_gripper.len())
+        .sum();
+    eprintln!(
+        "{} objects, {grasps} grasps; left out: {}",
+        data.objects.len(),
+        data.left_out.join(" ")
+    );
 
     let mut trainer = Trainer::new(config.clone(), &args.folder, device)?;
     let limit = args.minutes.map(|m| Duration::from_secs_f64(60.0 * m));
@@ -76,11 +86,29 @@ pub fn run(args: Args) -> Result<()> {
     }
     if args.json {
         let finished = reason == StopReason::Finished;
-        println!("{}", serde_json::json!({ "weights": out, "steps": trainer.step(), "finished": finished }));
+        println!(
+            "{}",
+            serde_json::json!({ "weights": out, "steps": trainer.step(), "finished": finished })
+        );
     } else {
         println!("{} after {} steps", out.display(), trainer.step());
     }
     Ok(())
+}
+
+/// The configuration's grasps: from the run's folder where they lie there, else made and put there.
+fn training_data(config: &TrainingConfig, folder: &Path) -> Result<Dataset> {
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let path = folder.join("grasps.safetensors");
+    if let Some(data) = Dataset::load(&path, &config.data, &config.field.gripper) {
+        return Ok(data);
+    }
+    let count = config.data.objects.values().sum::<usize>();
+    let bar = ProgressBar::new(count as u64).with_style(style("objects"));
+    let data = Dataset::training(&config.data, &config.field.gripper, || bar.inc(1));
+    bar.finish();
+    data.save(&path, &config.data, &config.field.gripper)?;
+    Ok(data)
 }
 
 fn style(what: &str) -> ProgressStyle {

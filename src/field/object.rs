@@ -1,0 +1,159 @@
+//! An object to grasp: mesh, distances and the field baked for it.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use thiserror::Error;
+
+use super::contact::exits_along;
+use super::{BakedField, GraspNetwork};
+use crate::scene::mesh::SurfaceSampler;
+use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid};
+
+/// Why a mesh cannot become an object.
+#[derive(Debug, Error)]
+pub enum ObjectError {
+    #[error("object '{name}': {source}")]
+    Mesh { name: String, source: MeshError },
+    #[error(
+        "object '{name}' is {largest_m:.4} m long, expected {LEAST_SIZE_M} m to {LARGEST_SIZE_M} m: \
+         is the mesh in another unit?{hint}"
+    )]
+    Size {
+        name: String,
+        largest_m: f64,
+        hint: String,
+    },
+    #[error(
+        "object '{name}': nothing fits between the fingers: the thinnest of {samples} places is \
+         {thinnest_m:.4} m, the gripper opens {opening_m:.4} m"
+    )]
+    NothingFits {
+        name: String,
+        samples: usize,
+        thinnest_m: f64,
+        opening_m: f64,
+    },
+}
+
+/// Smallest and largest longest side of an object, m.
+pub const LEAST_SIZE_M: f64 = 0.01;
+pub const LARGEST_SIZE_M: f64 = 0.6;
+/// Longest sides outside this range get a warning: rare among things that a hand lifts, m.
+const USUAL_SIZE_M: [f64; 2] = [0.03, 0.35];
+/// Places at which the thickness is measured.
+const THICKNESS_SAMPLES: usize = 400;
+/// Unit factors that meshes come with.
+const UNIT_FACTORS: [f64; 6] = [0.001, 0.01, 0.0254, 1000.0, 100.0, 39.370_078_74];
+
+/// An object that can be grasped. Everything in the mesh's own frame, metres.
+#[derive(Clone, Debug)]
+pub struct ObjectModel {
+    pub name: String,
+    pub mesh: Arc<TriangleMesh>,
+    /// Exact distance, for checks.
+    pub surface: Arc<MeshDistance>,
+    /// Sampled distance, for speed.
+    pub distance: Arc<VoxelGrid>,
+    pub field: Arc<BakedField>,
+}
+
+impl ObjectModel {
+    /// Measures the mesh and bakes its field. The mesh may stand anywhere and need not be watertight.
+    ///
+    /// # Errors
+    /// [`ObjectError`]: a mesh without surface, a size that only a wrong unit explains, or nothing thin
+    /// enough for the gripper's opening.
+    pub fn from_mesh(
+        name: impl Into<String>,
+        mesh: Arc<TriangleMesh>,
+        network: &GraspNetwork,
+    ) -> Result<Self, ObjectError> {
+        let name = name.into();
+        let surface = MeshDistance::new(&mesh).map_err(|source| ObjectError::Mesh {
+            name: name.clone(),
+            source,
+        })?;
+        let (low, high) = mesh.bounds();
+        let largest_m = (0..3).map(|a| high[a] - low[a]).fold(0.0, f64::max);
+        if !(LEAST_SIZE_M..=LARGEST_SIZE_M).contains(&largest_m) {
+            let hint = unit_hint(largest_m);
+            return Err(ObjectError::Size {
+                name,
+                largest_m,
+                hint,
+            });
+        }
+        let opening_m = network.settings().gripper.max_opening_m;
+        let thinnest_m = thinnest(&mesh, &surface);
+        if thinnest_m > opening_m {
+            return Err(ObjectError::NothingFits {
+                name,
+                samples: THICKNESS_SAMPLES,
+                thinnest_m,
+                opening_m,
+            });
+        }
+        let (origin, size) = network.grid_for(low, high);
+        let distance = VoxelGrid::from_mesh(&surface, origin, network.settings().spacing_m, size);
+        let field = Arc::new(network.bake(&distance));
+        Ok(Self {
+            name,
+            mesh,
+            surface: Arc::new(surface),
+            distance: Arc::new(distance),
+            field,
+        })
+    }
+
+    /// What looks wrong about the size without being impossible.
+    pub fn size_warning(&self) -> Option<String> {
+        let (low, high) = self.mesh.bounds();
+        let largest_m = (0..3).map(|a| high[a] - low[a]).fold(0.0, f64::max);
+        (!(USUAL_SIZE_M[0]..=USUAL_SIZE_M[1]).contains(&largest_m)).then(|| {
+            format!(
+                "'{}' is {largest_m:.3} m long; most objects that a hand lifts are {} m to {} m{}",
+                self.name,
+                USUAL_SIZE_M[0],
+                USUAL_SIZE_M[1],
+                unit_hint(largest_m)
+            )
+        })
+    }
+}
+
+/// `; scale 0.001 would make it 0.090 m`, if a usual unit factor gives a usual size.
+fn unit_hint(largest_m: f64) -> String {
+    UNIT_FACTORS
+        .iter()
+        .find(|&&factor| (USUAL_SIZE_M[0]..=USUAL_SIZE_M[1]).contains(&(largest_m * factor)))
+        .map_or(String::new(), |factor| {
+            format!(
+                " A scale of {factor} would make it {:.3} m.",
+                largest_m * factor
+            )
+        })
+}
+
+/// Smallest thickness found from random surface points straight inwards, m; infinite if no ray came out again.
+fn thinnest(mesh: &TriangleMesh, surface: &MeshDistance) -> f64 {
+    let sampler = SurfaceSampler::new(mesh);
+    // The seed is fixed: the same mesh always gets the same answer.
+    let mut rng = Pcg64Mcg::seed_from_u64(0);
+    let mut thinnest = f64::INFINITY;
+    for _ in 0..THICKNESS_SAMPLES {
+        let point = sampler.sample(&mut rng);
+        let Some(normal) = surface.distance_and_gradient(&point).1.try_normalize(1e-9) else {
+            continue;
+        };
+        // Two millimetres more than found so far is enough to improve on it.
+        let limit = thinnest.min(LARGEST_SIZE_M);
+        for direction in [normal, -normal] {
+            thinnest = exits_along(surface, &point, &direction, limit)
+                .into_iter()
+                .fold(thinnest, f64::min);
+        }
+    }
+    thinnest
+}

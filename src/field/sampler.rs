@@ -1,0 +1,274 @@
+//! Grasps from a field: annealed Langevin on R^3 x SO(3), ranking, collision filter, diversity.
+
+use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion, Vector3, Vector4};
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::contact::{close_gripper, gripper_collides};
+use super::object::ObjectModel;
+use super::{BakedField, EnergyField};
+use crate::geometry::Pose;
+
+/// A grasp that the field proposes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grasp {
+    /// Gripper frame: origin at the hand, +z approach, x closing.
+    pub object_from_gripper: Pose,
+    /// Energy at the sampler's last level; lower is better, comparable within one object only.
+    pub energy: f32,
+    /// Distance of the finger pads when closed on the object, m; 0 where the pads meet nothing.
+    pub width_m: f64,
+}
+
+/// How grasps are drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplerSettings {
+    /// Noise levels from the coarsest to `final_sigma_rad`.
+    pub levels: usize,
+    /// Level at which annealing ends and grasps are ranked, rad. Below about 4 deg (5 mm) the score is mostly
+    /// estimation noise and only carries poses away from where they hold.
+    pub final_sigma_rad: f32,
+    /// Noise put back in each step: 1 is the reverse diffusion, 0 plain descent.
+    pub temperature: f32,
+    /// Noise-free steps at the last level.
+    pub descent_steps: usize,
+    /// Their length as a share of a full denoising step.
+    pub descent_rate: f32,
+    /// Drops grasps whose open gripper touches the object, or whose pads close on nothing.
+    pub filter: bool,
+    /// How far the gripper's surface may overlap the object before the filter counts it as touching, m.
+    pub tolerance_m: f64,
+    /// Grasps nearer to a better one than this, m and rad both, are dropped. Zero keeps all.
+    pub distinct_m: f64,
+    pub distinct_rad: f64,
+    /// Rounds of drawing after which fewer grasps than wanted are returned.
+    pub max_rounds: usize,
+}
+
+impl Default for SamplerSettings {
+    fn default() -> Self {
+        Self {
+            levels: 40,
+            final_sigma_rad: 0.066,
+            temperature: 0.3,
+            descent_steps: 25,
+            descent_rate: 0.5,
+            filter: true,
+            tolerance_m: 0.001,
+            distinct_m: 0.004,
+            distinct_rad: 0.1,
+            max_rounds: 4,
+        }
+    }
+}
+
+/// Poses that one task anneals.
+const CHUNK: usize = 64;
+/// Share of candidates drawn on top of those wanted, since the filter drops some.
+const SURPLUS: f64 = 0.35;
+
+/// Up to `count` grasps, best first; fewer where the object allows no more. Equal seeds give equal grasps.
+pub fn sample_grasps(
+    object: &ObjectModel,
+    settings: &SamplerSettings,
+    count: usize,
+    seed: u64,
+) -> Vec<Grasp> {
+    let mut found: Vec<Grasp> = Vec::new();
+    let mut drawn = 0;
+    for _ in 0..settings.max_rounds.max(1) {
+        let missing = count.saturating_sub(found.len());
+        if missing == 0 {
+            break;
+        }
+        let surplus = if settings.filter { SURPLUS } else { 0.0 };
+        let draws = (missing as f64 * (1.0 + surplus)).ceil() as u64;
+        let candidates = draw(object, settings, drawn..drawn + draws, seed);
+        drawn += draws;
+        found.extend(candidates);
+        found.sort_by(|a, b| a.energy.total_cmp(&b.energy));
+        found = distinct(found, settings);
+        if !settings.filter && settings.distinct_m == 0.0 {
+            break;
+        }
+    }
+    found.truncate(count);
+    found
+}
+
+/// Anneals the poses of these numbers and judges them.
+fn draw(
+    object: &ObjectModel,
+    settings: &SamplerSettings,
+    numbers: std::ops::Range<u64>,
+    seed: u64,
+) -> Vec<Grasp> {
+    let field = &object.field;
+    let gripper = &field.settings().gripper;
+    let numbers: Vec<u64> = numbers.collect();
+    numbers
+        .par_chunks(CHUNK)
+        .flat_map_iter(|chunk| {
+            let (poses, energies) = anneal(field, settings, chunk, seed);
+            poses
+                .into_iter()
+                .zip(energies)
+                .filter_map(move |(pose, energy)| {
+                    let object_from_gripper: Pose = nalgebra::convert(pose);
+                    let closing =
+                        close_gripper(object.surface.as_ref(), &object_from_gripper, gripper);
+                    let width_m = closing.width_m().unwrap_or(0.0).max(0.0);
+                    let keep = !settings.filter
+                        || width_m > 0.0
+                            && !gripper_collides(
+                                object.surface.as_ref(),
+                                &object_from_gripper,
+                                gripper,
+                                gripper.max_opening_m,
+                                -settings.tolerance_m,
+                            );
+                    (keep && energy.is_finite()).then_some(Grasp {
+                        object_from_gripper,
+                        energy,
+                        width_m,
+                    })
+                })
+        })
+        .collect()
+}
+
+/// Best first, without near twins. A half turn about the approach axis swaps the fingers and is the same grasp.
+fn distinct(sorted: Vec<Grasp>, settings: &SamplerSettings) -> Vec<Grasp> {
+    if settings.distinct_m <= 0.0 {
+        return sorted;
+    }
+    let half_turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), std::f64::consts::PI);
+    let mut kept: Vec<Grasp> = Vec::with_capacity(sorted.len());
+    for grasp in sorted {
+        let pose = grasp.object_from_gripper;
+        let is_twin = kept.iter().any(|other| {
+            let other = other.object_from_gripper;
+            (pose.translation.vector - other.translation.vector).norm() < settings.distinct_m
+                && pose
+                    .rotation
+                    .angle_to(&other.rotation)
+                    .min(pose.rotation.angle_to(&(other.rotation * half_turn)))
+                    < settings.distinct_rad
+        });
+        if !is_twin {
+            kept.push(grasp);
+        }
+    }
+    kept
+}
+
+/// A pose while it is annealed: the finger centre moves, not the hand.
+#[derive(Clone)]
+struct Walker {
+    centre: Vector3<f32>,
+    rotation: UnitQuaternion<f32>,
+    rng: Pcg64Mcg,
+}
+
+impl Walker {
+    /// Distributed as training noise at t = 1 leaves any grasp: any orientation, finger centre about the
+    /// object's middle.
+    fn start(field: &BakedField, seed: u64, number: u64) -> Self {
+        let mut rng = Pcg64Mcg::seed_from_u64(
+            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .wrapping_add(number),
+        );
+        let settings = field.settings();
+        let spread = settings.schedule.sigma_m(1.0).hypot(settings.prior_m);
+        let q = Vector4::from_fn(|_, _| rng.sample::<f32, _>(StandardNormal));
+        let rotation = UnitQuaternion::from_quaternion(Quaternion::from(q));
+        let offset = Vector3::from_fn(|_, _| spread * rng.sample::<f32, _>(StandardNormal));
+        Self {
+            centre: Vector3::from(field.middle_m()) + offset,
+            rotation,
+            rng,
+        }
+    }
+
+    fn pose(&self, finger_centre_m: f32) -> Isometry3<f32> {
+        let lever = self.rotation * Vector3::new(0.0, 0.0, finger_centre_m);
+        Isometry3::from_parts(Translation3::from(self.centre - lever), self.rotation)
+    }
+
+    /// One step down `gradient` (about the gripper's origin): `variance` rad^2 removed, `noise` rad put back.
+    fn step(
+        &mut self,
+        gradient: &[f32; 6],
+        finger_centre_m: f32,
+        length_m: f32,
+        variance: f32,
+        noise: f32,
+    ) {
+        let force = Vector3::new(gradient[0], gradient[1], gradient[2]);
+        let lever = self.rotation * Vector3::new(0.0, 0.0, finger_centre_m);
+        let torque = Vector3::new(gradient[3], gradient[4], gradient[5]) - lever.cross(&force);
+        let mut shift = -force * (variance * length_m * length_m);
+        let mut turn = -torque * variance;
+        if noise > 0.0 {
+            shift += Vector3::from_fn(|_, _| {
+                noise * length_m * self.rng.sample::<f32, _>(StandardNormal)
+            });
+            turn += Vector3::from_fn(|_, _| noise * self.rng.sample::<f32, _>(StandardNormal));
+        }
+        self.centre += shift;
+        self.rotation = UnitQuaternion::new_normalize(
+            (UnitQuaternion::from_scaled_axis(turn) * self.rotation).into_inner(),
+        );
+    }
+}
+
+/// Poses and energies at the last level. The step from sigma_i to sigma_j takes away the variance
+/// sigma_i^2 - sigma_j^2 (ancestral sampling, Song et al. 2021, eq. 47, with the noise scaled by the temperature).
+fn anneal(
+    field: &BakedField,
+    settings: &SamplerSettings,
+    numbers: &[u64],
+    seed: u64,
+) -> (Vec<Isometry3<f32>>, Vec<f32>) {
+    let schedule = *field.schedule();
+    let finger_centre = field.settings().finger_centre_m as f32;
+    let mut walkers: Vec<Walker> = numbers
+        .iter()
+        .map(|&n| Walker::start(field, seed, n))
+        .collect();
+    let mut poses: Vec<Isometry3<f32>> = Vec::with_capacity(walkers.len());
+    let mut energy = vec![0.0; walkers.len()];
+    let mut gradient = vec![[0.0; 6]; walkers.len()];
+    let last = schedule.level(settings.final_sigma_rad).clamp(0.0, 1.0);
+    let levels = settings.levels.max(2);
+    let level = |i: usize| 1.0 + (last - 1.0) * i as f32 / (levels - 1) as f32;
+    for i in 0..levels - 1 + settings.descent_steps {
+        let is_descent = i + 1 >= levels;
+        let t = level(i.min(levels - 1));
+        let sigma = schedule.sigma(t);
+        let (variance, noise) = if is_descent {
+            (settings.descent_rate * sigma * sigma, 0.0)
+        } else {
+            let next = schedule.sigma(level(i + 1));
+            let variance = sigma * sigma - next * next;
+            (
+                variance,
+                settings.temperature * variance.sqrt() * next / sigma,
+            )
+        };
+        poses.clear();
+        poses.extend(walkers.iter().map(|w| w.pose(finger_centre)));
+        field.evaluate(&poses, t, &mut energy, &mut gradient);
+        for (walker, gradient) in walkers.iter_mut().zip(&gradient) {
+            walker.step(gradient, finger_centre, schedule.length_m, variance, noise);
+        }
+    }
+    poses.clear();
+    poses.extend(walkers.iter().map(|w| w.pose(finger_centre)));
+    field.evaluate(&poses, last, &mut energy, &mut gradient);
+    (poses, energy)
+}

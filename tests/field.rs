@@ -1,0 +1,269 @@
+//! The native field: gradient against finite differences, equality with values that torch computed,
+//! equal results for any batch size, weights files and what is refused.
+
+use std::collections::BTreeMap;
+
+use diffusion_field_planner::data::{Category, ProceduralObject};
+use diffusion_field_planner::field::{
+    BakedField, EnergyField, FieldSettings, GraspNetwork, WeightsError,
+};
+use diffusion_field_planner::scene::{SignedDistance, VoxelGrid};
+use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+
+/// A network with weights large enough that every part of it counts.
+fn lively_network(seed: u64) -> GraspNetwork {
+    let settings = FieldSettings {
+        decoder_widths: [48, 32],
+        points: 16,
+        grid_size: 24,
+        ..Default::default()
+    };
+    let start = GraspNetwork::untrained(settings.clone(), seed).unwrap();
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed + 1);
+    let mut weights = start.weights().clone();
+    for (name, weight) in &mut weights {
+        if name.contains("film") || name.contains("norm") {
+            weight
+                .values
+                .iter_mut()
+                .for_each(|x| *x += rng.random_range(-0.2..0.2));
+        }
+    }
+    GraspNetwork::from_weights(settings, weights, BTreeMap::new()).unwrap()
+}
+
+fn mug_grid(network: &GraspNetwork) -> VoxelGrid {
+    let mug = ProceduralObject::new(Category::Mug, 3);
+    let (low, high) = mug.solid.bounds();
+    let (origin, size) = network.grid_for(low.coords.into(), high.coords.into());
+    VoxelGrid::from_distance(&mug.solid, origin, network.settings().spacing_m, size)
+}
+
+/// Gripper poses with the finger centre near the object, any orientation.
+fn poses(count: usize, seed: u64) -> Vec<Isometry3<f32>> {
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+    (0..count)
+        .map(|_| {
+            let q = nalgebra::Vector4::from_fn(|_, _| rng.sample::<f32, _>(StandardNormal));
+            let rotation = UnitQuaternion::from_quaternion(nalgebra::Quaternion::from(q));
+            let centre = Vector3::from_fn(|_, _| rng.random_range(-0.06..0.06f32));
+            Isometry3::from_parts(
+                Translation3::from(centre - rotation * Vector3::new(0.0, 0.0, 0.1)),
+                rotation,
+            )
+        })
+        .collect()
+}
+
+fn evaluate(field: &BakedField, poses: &[Isometry3<f32>], t: f32) -> (Vec<f32>, Vec<[f32; 6]>) {
+    let (mut energy, mut gradient) = (vec![0.0; poses.len()], vec![[0.0; 6]; poses.len()]);
+    field.evaluate(poses, t, &mut energy, &mut gradient);
+    (energy, gradient)
+}
+
+/// The crate's convention: origin moved along the reference axes, frame turned from the left.
+fn perturbed(pose: &Isometry3<f32>, axis: usize, step: f32) -> Isometry3<f32> {
+    let mut result = *pose;
+    let mut vector = Vector3::zeros();
+    vector[axis % 3] = step;
+    if axis < 3 {
+        result.translation.vector += vector;
+    } else {
+        result.rotation = UnitQuaternion::from_scaled_axis(vector) * pose.rotation;
+    }
+    result
+}
+
+#[test]
+fn gradient_is_that_of_the_energy() {
+    let network = lively_network(1);
+    let field = network.bake(&mug_grid(&network));
+    let mut errors = Vec::new();
+    for t in [0.0, 0.3, 1.0] {
+        for pose in poses(40, 2) {
+            let (_, gradient) = evaluate(&field, &[pose], t);
+            // The field is piecewise smooth; steps this small rarely cross a cell's face.
+            for axis in 0..6 {
+                let h = if axis < 3 { 2e-5 } else { 3e-4 };
+                let (energies, _) = evaluate(
+                    &field,
+                    &[perturbed(&pose, axis, h), perturbed(&pose, axis, -h)],
+                    t,
+                );
+                let slope = (energies[0] as f64 - energies[1] as f64) / (2.0 * h as f64);
+                let scale: f64 = gradient[0]
+                    .iter()
+                    .map(|g| (*g as f64).abs())
+                    .fold(0.0, f64::max);
+                let weight = if axis < 3 { 1.0 } else { 0.08 };
+                errors.push((slope - gradient[0][axis] as f64).abs() * weight / scale.max(1.0));
+            }
+        }
+    }
+    errors.sort_by(f64::total_cmp);
+    // A kink between two samples spoils the difference quotient, not the gradient: allow it for a few percent.
+    assert!(
+        errors[errors.len() * 9 / 10] < 0.01,
+        "90 %: {}",
+        errors[errors.len() * 9 / 10]
+    );
+    assert!(
+        errors[errors.len() / 2] < 2e-3,
+        "median: {}",
+        errors[errors.len() / 2]
+    );
+}
+
+#[test]
+fn batches_of_any_size_give_the_same_values() {
+    let network = lively_network(5);
+    let field = network.bake(&mug_grid(&network));
+    let poses = poses(21, 6);
+    let (energy, gradient) = evaluate(&field, &poses, 0.4);
+    for (i, pose) in poses.iter().enumerate() {
+        let (single_energy, single_gradient) = evaluate(&field, &[*pose], 0.4);
+        assert_eq!(
+            (energy[i], gradient[i]),
+            (single_energy[0], single_gradient[0])
+        );
+    }
+    // Values far outside and not finite come back without a panic.
+    let far = Isometry3::translation(5.0, 0.0, 0.0);
+    assert!(evaluate(&field, &[far], 0.4).0[0].is_finite());
+    let nan = Isometry3::translation(f32::NAN, 0.0, 0.0);
+    assert!(evaluate(&field, &[nan], 0.4).0[0].is_nan());
+}
+
+#[test]
+fn the_field_moves_with_its_object() {
+    // The same samples at another origin: the same energies at moved poses.
+    let network = lively_network(7);
+    let grid = mug_grid(&network);
+    let mut moved = grid.clone();
+    moved
+        .origin_m
+        .iter_mut()
+        .zip([0.25, -0.5, 1.0])
+        .for_each(|(x, d)| *x += d);
+    let (field, moved_field) = (network.bake(&grid), network.bake(&moved));
+    let poses = poses(16, 8);
+    let moved_poses: Vec<_> = poses
+        .iter()
+        .map(|p| Translation3::new(0.25, -0.5, 1.0) * p)
+        .collect();
+    let (energy, _) = evaluate(&field, &poses, 0.2);
+    let (moved_energy, _) = evaluate(&moved_field, &moved_poses, 0.2);
+    for (a, b) in energy.iter().zip(&moved_energy) {
+        assert!((a - b).abs() < 1e-2 * a.abs().max(1.0), "{a} {b}");
+    }
+}
+
+#[test]
+fn torch_and_native_agree_on_golden_values() {
+    // Written by `cargo test --features torch --test parity -- --ignored` (the torch side).
+    let text = include_str!("data/field_golden.json");
+    let golden: serde_json::Value = serde_json::from_str(text).unwrap();
+    let network = lively_network(31);
+    let field = network.bake(&mug_grid(&network));
+    let numbers = |v: &serde_json::Value| -> Vec<f32> {
+        v.as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap() as f32)
+            .collect()
+    };
+    let cases = golden["cases"].as_array().unwrap();
+    assert!(cases.len() >= 24);
+    for case in cases {
+        let p = numbers(&case["pose"]);
+        let rotation =
+            UnitQuaternion::new_normalize(nalgebra::Quaternion::new(p[3], p[4], p[5], p[6]));
+        let pose = Isometry3::from_parts(Translation3::new(p[0], p[1], p[2]), rotation);
+        let (energy, gradient) = evaluate(&field, &[pose], case["t"].as_f64().unwrap() as f32);
+        let expected_energy = case["energy"].as_f64().unwrap() as f32;
+        assert!((energy[0] - expected_energy).abs() < 1e-3 * expected_energy.abs().max(1.0));
+        let expected = numbers(&case["gradient"]);
+        for (part, length) in [(0..3, 1.0f32), (3..6, 0.08)] {
+            let size = expected[part.clone()]
+                .iter()
+                .map(|g| g * g)
+                .sum::<f32>()
+                .sqrt()
+                .max(1.0 / length);
+            for axis in part {
+                let error = (gradient[0][axis] - expected[axis]).abs();
+                assert!(error < 1e-3 * size, "{case}: {:?}", gradient[0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_survive_a_file_and_bad_files_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weights.safetensors");
+    let mut network = lively_network(9);
+    network.notes.insert("training".into(), "steps: 3".into());
+    network.save(&path).unwrap();
+    assert_eq!(GraspNetwork::load(&path).unwrap(), network);
+
+    let bytes = std::fs::read(&path).unwrap();
+    for length in [0, 5, 200, bytes.len() / 2, bytes.len() - 1] {
+        assert!(
+            matches!(
+                GraspNetwork::from_bytes(&bytes[..length]),
+                Err(WeightsError::Damaged(_))
+            ),
+            "{length}"
+        );
+    }
+    let replaced = |from: &str, to: &str| {
+        let at = bytes
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .unwrap();
+        let mut copy = bytes.clone();
+        copy[at..at + to.len()].copy_from_slice(to.as_bytes());
+        GraspNetwork::from_bytes(&copy)
+    };
+    let version = r#""format_version":"1""#;
+    assert!(
+        matches!(replaced(version, r#""format_version":"7""#), Err(WeightsError::Version { found }) if found == "7")
+    );
+    assert!(matches!(
+        replaced("encoder.stem.weight", "encoder.stem.wrong_"),
+        Err(WeightsError::Missing { .. })
+    ));
+    assert!(matches!(
+        replaced("spacing_m", "spacing_x"),
+        Err(WeightsError::Metadata { .. })
+    ));
+    let other = FieldSettings {
+        points: 32,
+        ..network.settings().clone()
+    };
+    let refused = GraspNetwork::from_weights(other, network.weights().clone(), BTreeMap::new());
+    assert!(matches!(refused, Err(WeightsError::Shape { .. })));
+    let odd = FieldSettings {
+        points: 30,
+        ..FieldSettings::default()
+    };
+    assert!(matches!(
+        GraspNetwork::untrained(odd, 0),
+        Err(WeightsError::Settings(_))
+    ));
+    assert!(matches!(
+        GraspNetwork::load(dir.path().join("none")),
+        Err(WeightsError::Io { .. })
+    ));
+}
+
+#[test]
+fn a_large_object_gets_a_larger_grid() {
+    let network = lively_network(11);
+    let (origin, size) = network.grid_for([-0.05, -0.05, 0.0], [0.05, 0.05, 0.4]);
+    assert_eq!(size, [24, 24, 80]);
+    assert!(origin[2] < -0.01 && origin[2] + 0.0055 * 79.0 > 0.41);
+}
