@@ -1,1 +1,3 @@
 //! From a request to a verified trajectory.
+
+pub mod verify;

@@ -36,6 +36,9 @@ pub struct RobotModel {
     pub limits: JointLimits,
     pub collision: CollisionModel,
     pub gripper: Option<Gripper>,
+    /// The parsed URDF and the settings it was read with, for whoever builds a view of its own (the verifier, pictures).
+    pub description: urdf_rs::Robot,
+    pub settings: RobotSettings,
 }
 
 impl RobotModel {
@@ -84,6 +87,8 @@ impl RobotModel {
             limits,
             collision,
             gripper,
+            description: robot,
+            settings: settings.clone(),
         })
     }
 }

@@ -58,6 +58,11 @@ impl MeshDistance {
         Ok(Self { triangles, nodes })
     }
 
+    /// Corners of the triangles, m; those without area are left out.
+    pub fn triangles(&self) -> &[[Vector3<f64>; 3]] {
+        &self.triangles
+    }
+
     /// Nearest point of the surface that is nearer than `limit_m`, as (distance m, point, triangle).
     pub fn nearest(&self, point: &Point3<f64>, limit_m: f64) -> Option<(f64, Point3<f64>, usize)> {
         let p = point.coords;

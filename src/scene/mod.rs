@@ -3,6 +3,7 @@
 //! Metres throughout; distances are negative inside. [`Scene`] is what a user describes, [`LaneScene`] is the
 //! same laid out for sixteen configurations at once.
 
+pub mod isosurface;
 mod lane_grid;
 mod lane_scene;
 pub mod mesh;
