@@ -6,6 +6,7 @@ pub mod field;
 pub mod geometry;
 pub mod lanes;
 pub mod optimizer;
+pub mod picture;
 pub mod planner;
 pub mod robot;
 pub mod scene;

@@ -1,0 +1,326 @@
+//! Pictures of robot, scene and path without any display: a small ray tracer on the processor.
+//!
+//! [`PictureScene`] collects bodies (robots at configurations, obstacles, meshes), ghosts of the robot along its way,
+//! the tool's path and grasps; [`render`] makes an image of them. Metres, world frame with z up.
+
+mod render;
+mod surface;
+
+use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
+
+pub use render::render;
+use surface::{Form, Surface};
+
+use crate::geometry::Pose;
+use crate::robot::{RobotError, RobotModel};
+use crate::scene::{isosurface, Scene, Shape};
+
+/// Linear red, green, blue, 0 to 1.
+pub type Color = [f32; 3];
+
+/// Colours that go together.
+pub mod palette {
+    use super::Color;
+
+    pub const OBSTACLE: Color = [0.62, 0.50, 0.36];
+    pub const TARGET: Color = [0.05, 0.38, 0.40];
+    pub const GHOST: Color = [0.25, 0.45, 0.80];
+    pub const PATH: Color = [0.95, 0.30, 0.05];
+    pub const GRASP: Color = [0.10, 0.55, 0.15];
+    pub const MESH: Color = [0.45, 0.50, 0.58];
+}
+
+/// What all surfaces of one thing share.
+#[derive(Clone, Copy, Debug)]
+struct Body {
+    color: Color,
+    /// Shines by itself: neither shaded nor casting shadows (path, frames).
+    glows: bool,
+}
+
+/// What is to be seen.
+#[derive(Default)]
+pub struct PictureScene {
+    bodies: Vec<Body>,
+    solids: Vec<Surface>,
+    glowing: Vec<Surface>,
+    /// Each ghost's surfaces and how much it covers, 0 to 1.
+    ghosts: Vec<(Vec<Surface>, f32)>,
+    /// Height of the ground, m; `None`: none is drawn.
+    pub ground_z_m: Option<f32>,
+}
+
+/// From where, and how wide.
+#[derive(Clone, Copy, Debug)]
+pub struct Camera {
+    pub eye_m: Point3<f32>,
+    pub target_m: Point3<f32>,
+    /// Whole angle over the picture's height.
+    pub field_of_view_rad: f32,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Camera {
+    pub const DEFAULT_SIZE: (u32, u32) = (1100, 800);
+
+    /// A camera that sees a whole scene from a direction given by azimuth (from x towards y) and elevation.
+    pub fn around(scene: &PictureScene, azimuth_rad: f32, elevation_rad: f32) -> Self {
+        let (low, high) = scene.bounds();
+        let center = (low + high) * 0.5;
+        let radius = (0.5 * (high - low).norm()).max(1e-3);
+        let field_of_view_rad: f32 = 0.6;
+        let (sin, cos) = elevation_rad.sin_cos();
+        let direction = Vector3::new(cos * azimuth_rad.cos(), cos * azimuth_rad.sin(), sin);
+        // The sphere around everything is wider than what is in it: come a little nearer.
+        let distance = 0.82 * radius / (0.5 * field_of_view_rad).sin();
+        Self {
+            eye_m: Point3::from(center + direction * distance),
+            target_m: Point3::from(center),
+            field_of_view_rad,
+            width: Self::DEFAULT_SIZE.0,
+            height: Self::DEFAULT_SIZE.1,
+        }
+    }
+}
+
+impl PictureScene {
+    pub fn new() -> Self {
+        Self {
+            ground_z_m: Some(0.0),
+            ..Self::default()
+        }
+    }
+
+    /// Adds one shape. A plane sets the ground's height if it is level, and is not drawn otherwise.
+    pub fn add_shape(&mut self, shape: &Shape, world_from_shape: &Pose, color: Color) {
+        if let Shape::Plane = shape {
+            self.ground_z_m = Some(world_from_shape.translation.z as f32);
+            return;
+        }
+        let body = self.add_body(color, false);
+        surfaces(shape, &world_from_shape.cast(), body, &mut self.solids);
+    }
+
+    /// Adds all objects of a scene; the one named `target` in its own colour.
+    pub fn add_scene(&mut self, scene: &Scene, target: Option<&str>) {
+        for object in &scene.objects {
+            let is_target = target == Some(object.name.as_str());
+            let color = if is_target {
+                palette::TARGET
+            } else {
+                palette::OBSTACLE
+            };
+            self.add_shape(&object.shape, &object.world_from_object, color);
+        }
+    }
+
+    /// Adds the robot at a configuration `[D]`.
+    ///
+    /// # Errors
+    /// For a configuration of another length.
+    pub fn add_robot(&mut self, robot: &RobotModel, q: &[f64]) -> Result<(), RobotError> {
+        for (shape, pose, color) in robot_shapes(robot, q)? {
+            let body = self.add_body(color, false);
+            surfaces(&shape, &pose.cast(), body, &mut self.solids);
+        }
+        Ok(())
+    }
+
+    /// Adds the robot as a ghost that covers what is behind it by `opacity`, 0 to 1.
+    ///
+    /// # Errors
+    /// For a configuration of another length.
+    pub fn add_ghost(
+        &mut self,
+        robot: &RobotModel,
+        q: &[f64],
+        opacity: f32,
+    ) -> Result<(), RobotError> {
+        let body = self.add_body(palette::GHOST, false);
+        let mut ghost = Vec::new();
+        for (shape, pose, _) in robot_shapes(robot, q)? {
+            surfaces(&shape, &pose.cast(), body, &mut ghost);
+        }
+        self.ghosts.push((ghost, opacity));
+        Ok(())
+    }
+
+    /// Adds a path through points, m.
+    pub fn add_path(&mut self, points: &[Point3<f64>], radius_m: f64, color: Color) {
+        let body = self.add_body(color, true);
+        for pair in points.windows(2) {
+            self.glowing
+                .extend(rod(&pair[0].cast(), &pair[1].cast(), radius_m as f32, body));
+        }
+    }
+
+    /// Adds a gripper as lines: stem and two fingers, `opening_m` apart (frame: +z approach, x closing).
+    pub fn add_grasp(&mut self, world_from_gripper: &Pose, opening_m: f64, color: Color) {
+        let half = 0.5 * opening_m;
+        let at = |x: f64, z: f64| world_from_gripper * Point3::new(x, 0.0, z);
+        let lines = [
+            [at(0.0, 0.0), at(0.0, 0.06)],
+            [at(-half, 0.06), at(half, 0.06)],
+            [at(-half, 0.06), at(-half, 0.112)],
+            [at(half, 0.06), at(half, 0.112)],
+        ];
+        for line in lines {
+            self.add_path(&line, 0.0022, color);
+        }
+    }
+
+    /// Adds a frame's axes: x red, y green, z blue.
+    pub fn add_frame(&mut self, world_from_frame: &Pose, length_m: f64) {
+        for (axis, color) in [[0.85, 0.05, 0.05], [0.05, 0.6, 0.08], [0.08, 0.18, 0.9]]
+            .into_iter()
+            .enumerate()
+        {
+            let end = world_from_frame * Point3::from(Vector3::ith(axis, length_m));
+            let origin = Point3::from(world_from_frame.translation.vector);
+            self.add_path(&[origin, end], 0.03 * length_m, color);
+        }
+    }
+
+    fn add_body(&mut self, color: Color, glows: bool) -> usize {
+        self.bodies.push(Body { color, glows });
+        self.bodies.len() - 1
+    }
+
+    /// Box around all that was added, m; a cube of 1 m where nothing was.
+    fn bounds(&self) -> (Vector3<f32>, Vector3<f32>) {
+        let mut all = self.solids.clone();
+        all.extend(self.glowing.iter().cloned());
+        all.extend(self.ghosts.iter().flat_map(|g| g.0.iter().cloned()));
+        let nothing = (Vector3::repeat(-0.5), Vector3::repeat(0.5));
+        surface::Tree::new(all).bounds().unwrap_or(nothing)
+    }
+}
+
+/// The shapes to draw of a robot: the URDF's visual primitives with their colours; for a link whose visuals are meshes,
+/// its collision shapes.
+fn robot_shapes(robot: &RobotModel, q: &[f64]) -> Result<Vec<(Shape, Pose, Color)>, RobotError> {
+    let mut shapes = Vec::new();
+    let materials = &robot.description.materials;
+    for link in &robot.description.links {
+        let world_from_link = robot.kinematics.forward_kinematics(q, &link.name)?;
+        let primitives: Vec<_> = link.visual.iter().map(|v| primitive(&v.geometry)).collect();
+        if !primitives.is_empty() && primitives.iter().all(Option::is_some) {
+            for (visual, shape) in link.visual.iter().zip(primitives.into_iter().flatten()) {
+                let own = visual.material.as_ref();
+                let color = own.and_then(|m| m.color.as_ref()).or_else(|| {
+                    let shared = materials
+                        .iter()
+                        .find(|m| own.is_some_and(|o| o.name == m.name));
+                    shared.and_then(|m| m.color.as_ref())
+                });
+                let color = color.map_or([0.8, 0.8, 0.82], |c| linear(&c.rgba.0));
+                shapes.push((shape, world_from_link * pose(&visual.origin), color));
+            }
+            continue;
+        }
+        for part in robot
+            .collision
+            .shapes
+            .iter()
+            .filter(|s| s.link == link.name)
+        {
+            shapes.push((
+                part.shape.clone(),
+                world_from_link * part.link_from_shape,
+                [0.75, 0.76, 0.78],
+            ));
+        }
+    }
+    Ok(shapes)
+}
+
+fn pose(origin: &urdf_rs::Pose) -> Pose {
+    let [roll, pitch, yaw] = origin.rpy.0;
+    Pose::from_parts(
+        Vector3::from(origin.xyz.0).into(),
+        UnitQuaternion::from_euler_angles(roll, pitch, yaw),
+    )
+}
+
+fn primitive(geometry: &urdf_rs::Geometry) -> Option<Shape> {
+    match geometry {
+        urdf_rs::Geometry::Box { size } => Some(Shape::Box {
+            half_extents_m: size.0.map(|v| 0.5 * v),
+        }),
+        urdf_rs::Geometry::Cylinder { radius, length } => Some(Shape::Cylinder {
+            radius_m: *radius,
+            length_m: *length,
+        }),
+        urdf_rs::Geometry::Capsule { radius, length } => Some(Shape::Capsule {
+            radius_m: *radius,
+            length_m: *length,
+        }),
+        urdf_rs::Geometry::Sphere { radius } => Some(Shape::Sphere { radius_m: *radius }),
+        urdf_rs::Geometry::Mesh { .. } => None,
+    }
+}
+
+/// URDF colours are meant for the screen.
+fn linear(rgba: &[f64; 4]) -> Color {
+    std::array::from_fn(|k| (rgba[k] as f32).powf(2.2))
+}
+
+/// Appends a shape's surfaces.
+fn surfaces(
+    shape: &Shape,
+    world_from_shape: &Isometry3<f32>,
+    body: usize,
+    target: &mut Vec<Surface>,
+) {
+    let one = |form| Surface {
+        form,
+        world_from_surface: *world_from_shape,
+        body,
+    };
+    let form = match shape {
+        Shape::Box { half_extents_m } => Form::Box(Vector3::from(*half_extents_m).cast()),
+        Shape::Sphere { radius_m } => Form::Sphere(*radius_m as f32),
+        Shape::Cylinder { radius_m, length_m } => {
+            Form::Cylinder(*radius_m as f32, 0.5 * *length_m as f32)
+        }
+        Shape::Capsule { radius_m, length_m } => {
+            Form::Capsule(*radius_m as f32, 0.5 * *length_m as f32)
+        }
+        Shape::Plane => return,
+        Shape::Mesh(mesh) => {
+            target.extend(mesh.triangles().iter().map(|t| one(triangle(t))));
+            return;
+        }
+        Shape::Voxels(grid) => {
+            target.extend(isosurface::triangles(grid).iter().map(|t| one(triangle(t))));
+            return;
+        }
+    };
+    target.push(one(form));
+}
+
+fn triangle([a, b, c]: &[Vector3<f64>; 3]) -> Form {
+    Form::Triangle([a.cast(), (b - a).cast(), (c - a).cast()])
+}
+
+/// A capsule from point to point; nothing where they coincide.
+fn rod(from: &Point3<f32>, to: &Point3<f32>, radius_m: f32, body: usize) -> Option<Surface> {
+    let way = to - from;
+    let length = way.norm();
+    if length < 1e-6 {
+        return None;
+    }
+    let turn = UnitQuaternion::rotation_between(&Vector3::z(), &way).unwrap_or_else(|| {
+        UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f32::consts::PI)
+    });
+    let middle = nalgebra::center(from, to);
+    Some(Surface {
+        form: Form::Capsule(radius_m, 0.5 * length),
+        world_from_surface: Isometry3::from_parts(middle.into(), turn),
+        body,
+    })
+}
+
+#[cfg(test)]
+mod tests;
