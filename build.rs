@@ -31,7 +31,9 @@ fn main() {
 fn path_list(name: &str) -> impl Iterator<Item = PathBuf> {
     println!("cargo:rerun-if-env-changed={name}");
     let value = env::var_os(name).unwrap_or_default();
-    let folders: Vec<PathBuf> = env::split_paths(&value).filter(|path| path.is_absolute()).collect();
+    let folders: Vec<PathBuf> = env::split_paths(&value)
+        .filter(|path| path.is_absolute())
+        .collect();
     folders.into_iter()
 }
 

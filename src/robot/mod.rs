@@ -11,6 +11,7 @@ mod limits;
 mod model_tests;
 mod self_pairs;
 mod settings;
+mod sphere_cover;
 mod spheres;
 #[cfg(test)]
 pub(crate) mod toy_robots;

@@ -88,9 +88,9 @@ pub struct SphereSettings {
 impl Default for SphereSettings {
     fn default() -> Self {
         Self {
-            over_cover_ratio: 0.45,
+            over_cover_ratio: 0.55,
             min_over_cover_m: 0.006,
-            max_over_cover_m: 0.025,
+            max_over_cover_m: 0.03,
             over_cover_by_link: BTreeMap::new(),
             max_per_link: 24,
             max_per_group: 4,
