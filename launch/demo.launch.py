@@ -13,7 +13,6 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -30,12 +29,12 @@ ARGUMENTS = [
         "scene", default_value=str(SHARE / "config/demo_scene.yaml"), description="Fixed obstacles: scene.file of planner_node."
     ),
     DeclareLaunchArgument(
-        "object", default_value=str(SHARE / "config/meshes/mug.obj"), description="Mesh of the object to pick (STL, OBJ or PLY)."
+        "object", default_value=str(SHARE / "meshes/mug.obj"), description="Mesh of the object to pick (STL, OBJ or PLY)."
     ),
     DeclareLaunchArgument("scale", default_value="1.0", description="Factor from the mesh file's unit to metres."),
     DeclareLaunchArgument(
         "object_pose",
-        default_value="0.5 0.0 0.0 0.0 0.0 0.0",
+        default_value="0.55 0.02 0.0 0.0 0.0 0.6",
         description="Pose of the object in the arm's base frame: x y z [m] roll pitch yaw [rad].",
     ),
     DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Start rviz2 too."),
@@ -77,7 +76,7 @@ def nodes(context):
         "object.mesh_scale": float(argument("scale")),
         "object.pose": [float(number) for number in argument("object_pose").split()],
     }
-    return [
+    started = [
         Node(executable="sim_arm", name="sim_arm", parameters=[model, simulation], **shared),
         Node(
             executable="planner_node",
@@ -86,21 +85,24 @@ def nodes(context):
             **shared,
         ),
     ]
+    if argument("rviz") == "true":
+        # The frames of the links, for rviz; the planner needs none of it.
+        urdf = Path(model["robot.urdf_file"]).read_text()
+        started.append(
+            Node(
+                package="robot_state_publisher",
+                executable="robot_state_publisher",
+                namespace=argument("namespace"),
+                parameters=[{"robot_description": urdf}],
+            )
+        )
+        fixed_frame = f"{robot}_link0"
+        rviz_arguments = ["-d", str(SHARE / "rviz/demo.rviz"), "-f", fixed_frame]
+        started.append(
+            Node(package="rviz2", executable="rviz2", namespace=argument("namespace"), arguments=rviz_arguments)
+        )
+    return started
 
 
 def generate_launch_description():
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", str(SHARE / "rviz/demo.rviz")],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    state_publisher = Node(
-        package="robot_state_publisher",
-        executable="robot_state_publisher",
-        namespace=LaunchConfiguration("namespace"),
-        condition=IfCondition(LaunchConfiguration("rviz")),
-        # sim_arm publishes robot_description; rviz needs the frames of the links.
-        parameters=[{"robot_description": ""}],
-    )
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=nodes), state_publisher, rviz])
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=nodes)])
