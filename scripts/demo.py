@@ -73,7 +73,7 @@ def lowest_z_m(mesh, scale):
     reply = subprocess.run([dfp, "inspect", mesh, "--scale", str(scale), "--json"], capture_output=True, text=True)
     if reply.returncode != 0:
         sys.exit(reply.stderr.strip())
-    return json.loads(reply.stdout)["bounds_m"][0][2]
+    return json.loads(reply.stdout)["low_m"][2]
 
 
 def start_nodes(o, programs):
