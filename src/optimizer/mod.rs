@@ -1,1 +1,26 @@
-//! Annealed Langevin over batches of trajectories.
+//! Annealed, preconditioned Langevin over batches of trajectories, and their refinement.
+//!
+//! Every particle is a spline with its own knot spacing. A step evaluates all terms once, pulls the sum back once, and
+//! moves along the inverse of the banded Gauss-Newton metric, with noise of that covariance if asked. The spacing shrinks
+//! while a particle is free and relaxes while it is stuck; the worse half is dropped now and then; what was feasible on the
+//! way is kept as candidates.
+
+mod breakdown;
+mod clearance;
+mod collision;
+mod ends;
+mod langevin;
+mod objective;
+mod particle;
+mod refine;
+mod settings;
+mod step;
+
+pub use breakdown::{CostBreakdown, TermValue};
+pub use clearance::ClearanceRamp;
+pub use collision::{ActivePairs, CollisionTerms, Included, Nearest};
+pub use langevin::{annealed_langevin, CandidateCheck, Interrupted, Report, Run};
+pub use objective::{Objective, Pass, Workspace};
+pub use particle::{Candidate, GoalPoint, Origin, Particle};
+pub use refine::refine;
+pub use settings::{Level, OptimizerSettings, Sampling, Weights};

@@ -1,3 +1,32 @@
 //! From a request to a verified trajectory.
+//!
+//! [`Planner::plan`] reads like the list of stages: validate, lay out, find goals, seed, anneal, refine, time, verify. A
+//! motion that is not verified is never returned.
 
+mod branches;
+mod checker;
+mod error;
+mod facade;
+mod finish;
+mod goals;
+mod grasps;
+mod lift;
+mod problem;
+mod request;
+mod result;
+mod seeds;
+mod session;
+mod settings;
+mod tree;
+mod validate;
 pub mod verify;
+mod world;
+
+pub use error::{Contact, GraspCounts, PlanError};
+pub use facade::Planner;
+pub use problem::{Problem, ProblemError, ProblemFile};
+pub use request::{Goal, PlanRequest};
+pub use result::{
+    GripperAction, Phase, PhaseKind, Plan, PlannedGrasp, Progress, Stage, StageTiming,
+};
+pub use settings::PlannerSettings;

@@ -1,7 +1,0 @@
-/// Measure: plan many problems and print success and percentiles.
-#[derive(clap::Args)]
-pub struct Args {}
-
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
-}

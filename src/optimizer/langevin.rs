@@ -1,0 +1,199 @@
+//! Annealing: steps of all particles, spacing control, halving, and the candidates found on the way.
+
+use std::ops::ControlFlow;
+
+use rand::Rng;
+
+use super::objective::{Objective, Pass, Workspace};
+use super::particle::{Candidate, GoalPoint, Particle};
+use super::settings::OptimizerSettings;
+use super::step::step;
+use crate::trajectory::Spline;
+
+/// What the observer learns after every iteration; breaking out stops the optimiser.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    pub iteration: usize,
+    /// Share of the iterations of this pass, 0 to 1.
+    pub share: f32,
+    /// Duration of the best candidate [s], infinite before there is one.
+    pub best_duration_s: f32,
+}
+
+/// The observer asked to stop. What was found so far stays in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
+
+/// A finer test of motions that are feasible at their samples.
+pub trait CandidateCheck {
+    fn accepts(&mut self, spline: &Spline, goal: usize) -> bool;
+}
+
+/// What annealing and refinement share: the problem, and what was found.
+pub struct Run<'a, R: Rng> {
+    pub objective: &'a Objective,
+    pub goals: &'a [GoalPoint],
+    pub settings: &'a OptimizerSettings,
+    pub rng: &'a mut R,
+    pub workspace: &'a mut Workspace,
+    pub check: &'a mut dyn CandidateCheck,
+    pub observe: &'a mut dyn FnMut(&Report) -> ControlFlow<()>,
+    /// Accepted motions, each shorter than the one before.
+    pub candidates: Vec<Candidate>,
+    /// Steps of all particles.
+    pub steps: u32,
+}
+
+/// A candidate must be this much shorter than the best to be worth a fine check.
+const WORTH_CHECKING: f32 = 0.995;
+/// The best duration must fall by this share to count as progress.
+const PROGRESS: f32 = 0.997;
+/// Spacing shrinks above, grows below these excess clearances [m].
+const FREE_M: f32 = -0.002;
+const STUCK_M: f32 = -0.01;
+
+impl<R: Rng> Run<'_, R> {
+    /// Duration of the best candidate [s].
+    pub fn best_duration_s(&self) -> f32 {
+        self.candidates
+            .last()
+            .map_or(f32::INFINITY, Candidate::duration_s)
+    }
+
+    /// One step of one particle; true if the motion before the step was feasible at its samples.
+    pub(super) fn advance(
+        &mut self,
+        particle: &mut Particle,
+        pass: Pass,
+        temperature: f32,
+    ) -> bool {
+        self.workspace.previous.clone_from(&particle.spline);
+        let goal = &self.goals[particle.goal];
+        step(
+            self.objective,
+            particle,
+            goal,
+            pass,
+            temperature,
+            self.settings,
+            self.rng,
+            self.workspace,
+        );
+        self.steps += 1;
+        particle.excess_m > 0.0
+    }
+
+    /// Keeps the motion before the last step as a candidate if the fine check accepts it.
+    pub(super) fn offer(&mut self, particle: &Particle) -> bool {
+        let accepted = self.check.accepts(&self.workspace.previous, particle.goal);
+        if accepted {
+            self.candidates.push(Candidate {
+                spacing_s: particle.duration_s / particle.spline.spans() as f32,
+                spline: self.workspace.previous.clone(),
+                goal: particle.goal,
+                origin: particle.origin,
+            });
+        }
+        accepted
+    }
+
+    pub(super) fn report(&mut self, iteration: usize, share: f32) -> Result<(), Interrupted> {
+        let report = Report {
+            iteration,
+            share,
+            best_duration_s: self.best_duration_s(),
+        };
+        match (self.observe)(&report) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Interrupted),
+        }
+    }
+}
+
+/// Anneals all particles together (arXiv 2209.03855, Alg. 4, with a curvature-aware metric and splines for waypoints).
+pub fn annealed_langevin<R: Rng>(
+    run: &mut Run<'_, R>,
+    particles: &mut [Particle],
+) -> Result<(), Interrupted> {
+    let settings = run.settings;
+    let (mut stalled, mut last_best) = (0, run.best_duration_s());
+    for iteration in 0..settings.max_iterations {
+        let share = iteration as f32 / settings.max_iterations as f32;
+        run.report(iteration, share)?;
+        let level = settings.level(share);
+        evaluate_movable_ends(run, particles, level.annealing, Pass::Anneal);
+        for particle in particles.iter_mut().filter(|p| p.alive) {
+            let feasible = run.advance(particle, Pass::Anneal, level.temperature);
+            if feasible {
+                if particle.duration_s < particle.best_duration_s {
+                    particle.best_duration_s = particle.duration_s;
+                    particle.best.clone_from(&run.workspace.previous);
+                }
+                if particle.duration_s < WORTH_CHECKING * run.best_duration_s() {
+                    run.offer(particle);
+                }
+            }
+            control_spacing(particle, settings);
+        }
+        if run.best_duration_s() < PROGRESS * last_best {
+            last_best = run.best_duration_s();
+            stalled = 0;
+        } else if last_best.is_finite() {
+            stalled += 1;
+        }
+        if iteration >= settings.min_iterations && stalled >= settings.patience {
+            break;
+        }
+        if (iteration + 1) % settings.halving_period == 0 {
+            halve(particles);
+        }
+    }
+    Ok(())
+}
+
+/// Updates the end terms of the particles whose goal the grasp energy may move.
+pub(super) fn evaluate_movable_ends<R: Rng>(
+    run: &mut Run<'_, R>,
+    particles: &mut [Particle],
+    annealing: f32,
+    pass: Pass,
+) {
+    let goals = run.goals;
+    let mut movable: Vec<&mut Particle> = particles
+        .iter_mut()
+        .filter(|p| p.alive && goals[p.goal].movable)
+        .collect();
+    if !movable.is_empty() {
+        run.objective
+            .evaluate_ends(&mut movable, annealing, pass, run.workspace);
+    }
+}
+
+/// Time pressure: a free particle must get faster, one in collision gets time to find its way out.
+fn control_spacing(particle: &mut Particle, settings: &OptimizerSettings) {
+    if particle.excess_m > FREE_M {
+        particle.spacing_s = (particle.spacing_s * settings.shrink).max(particle.spacing_floor_s);
+    } else if particle.excess_m < STUCK_M {
+        particle.spacing_s *= settings.grow;
+    }
+}
+
+/// Drops the worse half of the living particles, but keeps two.
+fn halve(particles: &mut [Particle]) {
+    let mut order: Vec<usize> = (0..particles.len())
+        .filter(|&i| particles[i].alive)
+        .collect();
+    if order.len() <= 2 {
+        return;
+    }
+    order.sort_by(|&a, &b| {
+        particles[a]
+            .rank()
+            .total_cmp(&particles[b].rank())
+            .then(a.cmp(&b))
+    });
+    let keep = order.len().div_ceil(2).max(2);
+    for &i in &order[keep..] {
+        particles[i].alive = false;
+    }
+}

@@ -1,0 +1,76 @@
+//! One preconditioned step of one particle.
+
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::objective::{Objective, Pass, Workspace};
+use super::particle::{GoalPoint, Particle};
+use super::settings::OptimizerSettings;
+use crate::trajectory::{JointRow, ORDER};
+
+/// Evaluates the objective at the particle and moves it: `x <- x - step H^-1 g + sqrt(2 T step) L^-T xi` with `H = L L^T`.
+/// Joints stay inside their limits and no control point moves further than the step limit. The particle's clearance and
+/// duration afterwards describe the spline before the step.
+pub(super) fn step(
+    objective: &Objective,
+    particle: &mut Particle,
+    goal: &GoalPoint,
+    pass: Pass,
+    temperature: f32,
+    settings: &OptimizerSettings,
+    rng: &mut impl Rng,
+    ws: &mut Workspace,
+) {
+    objective.evaluate(particle, goal, pass, settings, ws);
+    let n = particle.spline.points.len();
+    let first = ORDER - 1;
+    let mut last = n - (ORDER - 1);
+    if goal.movable {
+        ws.system.fold_end();
+        ws.system.gradient[last] += particle.end_gradient;
+        ws.system.metric[last][0] += particle.end_curvature;
+        last += 1;
+    }
+    ws.system.factor(first, last);
+    ws.system.solve_lower(first, last);
+    let share = match pass {
+        Pass::Anneal => settings.step,
+        Pass::Refine => settings.refine_step,
+    };
+    if temperature > 0.0 {
+        add_noise(
+            &mut ws.system.gradient[first..last],
+            (2.0 * temperature / share).sqrt(),
+            objective,
+            rng,
+        );
+    }
+    ws.system.solve_upper(first, last);
+    let largest = ws.system.gradient[first..last]
+        .iter()
+        .fold(JointRow::ZERO, |m, g| m.fast_max(g.abs()))
+        .as_array()
+        .iter()
+        .fold(1e-9f32, |m, &v| m.max(v));
+    let scale = JointRow::splat(share.min(settings.step_limit_rad / largest));
+    for i in first..last {
+        let moved = ws.system.gradient[i].mul_neg_add(scale, particle.spline.points[i]);
+        particle.spline.points[i] = moved.fast_max(objective.lower).fast_min(objective.upper);
+    }
+    if goal.movable {
+        let end = particle.spline.points[n - (ORDER - 1)];
+        particle.spline.set_end(end);
+    }
+}
+
+/// Standard normal noise on every joint of every row, times `-amplitude` (the caller subtracts the solution).
+fn add_noise(rows: &mut [JointRow], amplitude: f32, objective: &Objective, rng: &mut impl Rng) {
+    let dof = objective.robot.kinematics.dof();
+    for row in rows {
+        let mut noise = [0.0f32; 16];
+        for value in &mut noise[..dof] {
+            *value = StandardNormal.sample(rng);
+        }
+        *row = JointRow::new(noise).mul_neg_add(JointRow::splat(amplitude), *row);
+    }
+}

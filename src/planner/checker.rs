@@ -1,0 +1,231 @@
+//! Boolean collision checks of configurations, edges and whole splines on the robot's conservative spheres.
+
+use std::sync::Arc;
+
+use rand::{Rng, RngExt};
+
+use super::error::Contact;
+use crate::lanes::{splat, Lanes, LANES};
+use crate::optimizer::{CandidateCheck, ClearanceRamp, CollisionTerms, GoalPoint, Nearest};
+use crate::robot::{KinematicState, RobotModel};
+use crate::trajectory::{basis, rows_to_lanes, JointRow, Spline};
+
+/// Largest joint distance of two neighbouring checks on an edge [rad or m, 2-norm].
+const EDGE_STEP: f32 = 1.0 / 32.0;
+/// Joint limits may be missed by rounding only.
+const LIMIT_TOLERANCE: f32 = 1e-4;
+
+/// Clearance where there is nothing to be clear of [m].
+pub const FAR_M: f32 = 1.0;
+
+/// Checks with their scratch; one a thread.
+pub struct Checker {
+    pub robot: Arc<RobotModel>,
+    pub collision: CollisionTerms,
+    lower: JointRow,
+    upper: JointRow,
+    state: KinematicState,
+    q: Vec<Lanes>,
+    parameters: Vec<f32>,
+}
+
+/// Clearances of one configuration [m].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clearance {
+    /// To the scene and to the robot itself.
+    pub scene_m: f32,
+    /// To the object to be grasped.
+    pub target_m: f32,
+}
+
+impl Checker {
+    pub fn new(
+        robot: Arc<RobotModel>,
+        collision: CollisionTerms,
+        lower: JointRow,
+        upper: JointRow,
+    ) -> Self {
+        let state = robot.kinematics.new_state();
+        let q = vec![Lanes::ZERO; robot.kinematics.dof()];
+        Self {
+            robot,
+            collision,
+            lower,
+            upper,
+            state,
+            q,
+            parameters: Vec::new(),
+        }
+    }
+
+    /// Uniform within the joint limits.
+    pub fn random_configuration(&self, rng: &mut impl Rng) -> JointRow {
+        let mut unit = [0.0f32; LANES];
+        for u in &mut unit[..self.robot.kinematics.dof()] {
+            *u = rng.random();
+        }
+        let lower = self.zero_beyond_dof(self.lower);
+        (self.zero_beyond_dof(self.upper) - lower).mul_add(JointRow::new(unit), lower)
+    }
+
+    fn zero_beyond_dof(&self, row: JointRow) -> JointRow {
+        let mut values = row.to_array();
+        values[self.robot.kinematics.dof()..].fill(0.0);
+        JointRow::new(values)
+    }
+
+    /// Whether a single configuration keeps the margins [m].
+    pub fn is_free(&mut self, q: JointRow, scene_margin_m: f32, target_margin_m: f32) -> bool {
+        self.rows_are_free(&[q; LANES], splat(scene_margin_m), splat(target_margin_m))
+    }
+
+    /// Bit mask of the rows that come nearer than their margins [m].
+    pub fn blocked_rows(
+        &mut self,
+        rows: &[JointRow; LANES],
+        scene_margin: Lanes,
+        target_margin: Lanes,
+    ) -> u32 {
+        rows_to_lanes(rows, &mut self.q);
+        self.robot.kinematics.forward(&self.q, &mut self.state);
+        self.collision
+            .blocked(&self.state, scene_margin, target_margin)
+    }
+
+    fn rows_are_free(
+        &mut self,
+        rows: &[JointRow; LANES],
+        scene_margin: Lanes,
+        target_margin: Lanes,
+    ) -> bool {
+        rows_to_lanes(rows, &mut self.q);
+        self.robot.kinematics.forward(&self.q, &mut self.state);
+        !self
+            .collision
+            .any_blocked(&self.state, scene_margin, target_margin)
+    }
+
+    /// Whether the straight edge keeps a margin [m]; `from` itself is not checked again. Sixteen places spread over the
+    /// whole edge are tested at a time, so that a blocked edge is found early.
+    pub fn edge_is_free(&mut self, from: JointRow, to: JointRow, margin_m: f32) -> bool {
+        let way = to - from;
+        let length = (way * way).reduce_add().sqrt();
+        let rounds = ((length / (EDGE_STEP * LANES as f32)).ceil() as usize).max(1);
+        let step = 1.0 / (LANES * rounds) as f32;
+        let margin = splat(margin_m);
+        (0..rounds).all(|round| {
+            let share = Lanes::new(std::array::from_fn(|lane| {
+                (lane + 1) as f32 / LANES as f32 - step * round as f32
+            }));
+            for j in 0..self.q.len() {
+                self.q[j] = share.mul_add(splat(way.as_array()[j]), splat(from.as_array()[j]));
+            }
+            self.robot.kinematics.forward(&self.q, &mut self.state);
+            !self.collision.any_blocked(&self.state, margin, margin)
+        })
+    }
+
+    /// Clearances of one configuration; [`FAR_M`] where nothing is tested.
+    pub fn clearance(&mut self, q: JointRow) -> Clearance {
+        rows_to_lanes(&[q; LANES], &mut self.q);
+        self.robot.kinematics.forward(&self.q, &mut self.state);
+        let distance = |n: Option<Nearest>| n.map_or(FAR_M, |n| n.distance_m as f32);
+        Clearance {
+            scene_m: distance(self.collision.nearest(&self.state)),
+            target_m: distance(self.collision.nearest_to_target(&self.state)),
+        }
+    }
+
+    /// Whether a whole spline keeps the clearances of its ramps and the joint limits, at joint steps of at most `step`
+    /// [rad or m, 2-norm bound from the control polygon].
+    pub fn spline_is_free(
+        &mut self,
+        spline: &Spline,
+        step: f32,
+        scene_ramp: &ClearanceRamp,
+        target_ramp: &ClearanceRamp,
+    ) -> bool {
+        let spans = spline.spans();
+        let mut parameters = std::mem::take(&mut self.parameters);
+        parameters.clear();
+        for span in 0..spans {
+            let longest = (0..3).fold(0.0f32, |m, k| {
+                let d = spline.points[span + k + 1] - spline.points[span + k];
+                m.max((d * d).reduce_add())
+            });
+            let pieces = ((longest.sqrt() / step).ceil() as usize).max(1);
+            parameters.extend((0..pieces).map(|p| span as f32 + p as f32 / pieces as f32));
+        }
+        parameters.resize((parameters.len() + 1).next_multiple_of(LANES), spans as f32);
+        let blocks = parameters.len() / LANES;
+        let free = (0..blocks).all(|block| {
+            // Spread over the whole motion, so that a collision is met early.
+            let at: [f32; LANES] = std::array::from_fn(|lane| parameters[block + blocks * lane]);
+            let rows = at.map(|parameter| {
+                let (span, u) = spline.locate(parameter);
+                spline.weighted(span, basis(u))
+            });
+            let fraction = Lanes::new(at) * splat(1.0 / spans as f32);
+            self.inside_limits(&rows)
+                && self.rows_are_free(
+                    &rows,
+                    scene_ramp.required(fraction),
+                    target_ramp.required(fraction),
+                )
+        });
+        self.parameters = parameters;
+        free
+    }
+
+    fn inside_limits(&self, rows: &[JointRow; LANES]) -> bool {
+        let tolerance = JointRow::splat(LIMIT_TOLERANCE);
+        let (lower, upper) = (self.lower - tolerance, self.upper + tolerance);
+        rows.iter()
+            .all(|&q| !(q.simd_lt(lower) | q.simd_gt(upper)).any())
+    }
+
+    /// The nearest link and object (or other link) at a configuration, for messages; `target`: the object to be grasped
+    /// counts too.
+    pub fn nearest_contact(&mut self, q: JointRow, target: bool) -> Option<Contact> {
+        rows_to_lanes(&[q; LANES], &mut self.q);
+        self.robot.kinematics.forward(&self.q, &mut self.state);
+        let to_target = if target {
+            self.collision.nearest_to_target(&self.state)
+        } else {
+            None
+        };
+        self.collision
+            .nearest(&self.state)
+            .into_iter()
+            .chain(to_target)
+            .min_by(|a, b| a.distance_m.total_cmp(&b.distance_m))
+            .map(|n| Contact {
+                link: n.link,
+                other: n.other,
+                distance_m: n.distance_m,
+            })
+    }
+}
+
+/// The fine check of candidates: dense samples with the ramps of their goals, and the goals' own rules.
+pub struct DenseCheck<'a> {
+    pub checker: &'a mut Checker,
+    pub goals: &'a [GoalPoint],
+    /// Joint step [rad or m].
+    pub step: f32,
+    /// Further condition on the final configuration of a goal that the grasp energy moved.
+    pub end_holds: &'a mut dyn FnMut(JointRow) -> bool,
+}
+
+impl CandidateCheck for DenseCheck<'_> {
+    fn accepts(&mut self, spline: &Spline, goal: usize) -> bool {
+        let goal = &self.goals[goal];
+        let (scene, target) = (
+            self.checker.collision.scene_ramp(goal),
+            self.checker.collision.target_ramp(goal),
+        );
+        self.checker
+            .spline_is_free(spline, self.step, &scene, &target)
+            && (!goal.movable || (self.end_holds)(spline.end()))
+    }
+}

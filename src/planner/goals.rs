@@ -1,0 +1,394 @@
+//! From the goal of a request to joint configurations worth optimising towards.
+
+use rand::Rng;
+
+use super::branches::{Branch, BranchSearch};
+use super::checker::FAR_M;
+use super::error::{GraspCounts, PlanError};
+use super::grasps::{self, GraspOffer};
+use super::lift;
+use super::request::{Goal, PlanRequest};
+use super::result::Stage;
+use super::session::Session;
+use super::settings::PlannerSettings;
+use super::world::{joint_row, World};
+use crate::geometry::Pose;
+use crate::optimizer::GoalPoint;
+use crate::trajectory::{rest_to_rest_duration_s, JointRow};
+
+/// A configuration to end at, and how to get there.
+#[derive(Clone, Debug)]
+pub struct FoundGoal {
+    pub point: GoalPoint,
+    /// Configuration at the beginning of the straight approach.
+    pub pregrasp: Option<JointRow>,
+    /// Smallest clearance where sampling-based seeds end [m].
+    pub entry_clearance_m: f32,
+    /// The goal in double precision, where the request gives it exactly.
+    pub exact: Option<Vec<f64>>,
+    pub grasp: Option<GraspOffer>,
+}
+
+impl FoundGoal {
+    /// Where sampling-based seeds end: before the straight approach, if there is one.
+    pub fn entry(&self) -> JointRow {
+        self.pregrasp.unwrap_or(self.point.q)
+    }
+
+    /// Corners of a path: those given, then the approach.
+    pub fn corners(&self, before: &[JointRow]) -> Vec<JointRow> {
+        before
+            .iter()
+            .copied()
+            .chain(self.pregrasp)
+            .chain([self.point.q])
+            .collect()
+    }
+}
+
+/// Extra lower-bound time that the worst offered grasp is worth against the best one [s].
+const RANK_TIME_S: f32 = 0.3;
+/// Grasps are tried in slices of this many, until enough goals are found.
+const GRASP_SLICE: usize = 16;
+
+/// Goals worth optimising towards, the most promising first; an error says why there is none.
+pub fn find(
+    world: &mut World,
+    request: &PlanRequest,
+    settings: &PlannerSettings,
+    rng: &mut impl Rng,
+    session: &mut Session<'_>,
+) -> Result<Vec<FoundGoal>, PlanError> {
+    session.checkpoint(Stage::Sample, 0.0)?;
+    match &request.goal {
+        Goal::Joints(q) => joints(world, q).map(|g| vec![g]),
+        Goal::Pose { world_from_tool } => pose(world, world_from_tool, settings, rng, session),
+        Goal::Grasp {
+            object,
+            world_from_object,
+        } => {
+            let offers = grasps::sample(object, settings.grasp_samples, request.seed);
+            let counts = GraspCounts {
+                offered: offers.len(),
+                ..GraspCounts::default()
+            };
+            grasp_set(
+                world,
+                request,
+                world_from_object,
+                offers,
+                counts,
+                settings,
+                rng,
+                session,
+            )
+        }
+        Goal::Grasps {
+            object,
+            world_from_object,
+            object_from_gripper,
+        } => {
+            let offers = grasps::given(object_from_gripper);
+            let mut counts = GraspCounts {
+                offered: offers.len(),
+                ..GraspCounts::default()
+            };
+            let offers = match object {
+                Some(object) => grasps::keep_clear_of_object(world, object, offers, &mut counts),
+                None => offers,
+            };
+            grasp_set(
+                world,
+                request,
+                world_from_object,
+                offers,
+                counts,
+                settings,
+                rng,
+                session,
+            )
+        }
+    }
+}
+
+fn joints(world: &mut World, q: &[f64]) -> Result<FoundGoal, PlanError> {
+    let row = joint_row(q);
+    let clearance = world.checker.clearance(row);
+    if clearance.scene_m <= 0.0 {
+        let contact = world.checker.nearest_contact(row, false);
+        let reason =
+            contact.map_or_else(|| "the robot touches itself".to_string(), |c| c.to_string());
+        return Err(PlanError::GoalInCollision { reason });
+    }
+    Ok(FoundGoal {
+        point: GoalPoint {
+            q: row,
+            clearance_m: clearance.scene_m,
+            target_clearance_m: FAR_M,
+            movable: false,
+            world_from_gripper: None,
+        },
+        pregrasp: None,
+        entry_clearance_m: clearance.scene_m,
+        exact: Some(q.to_vec()),
+        grasp: None,
+    })
+}
+
+fn pose(
+    world: &mut World,
+    world_from_tool: &Pose,
+    settings: &PlannerSettings,
+    rng: &mut impl Rng,
+    session: &mut Session<'_>,
+) -> Result<Vec<FoundGoal>, PlanError> {
+    let mut search = BranchSearch::new(world, *world_from_tool);
+    let mut wanted = settings.ik_batches;
+    loop {
+        while search.batches < wanted {
+            search.batch(world, rng);
+        }
+        let enough = search.distinct() >= settings.ik_branches
+            || (search.distinct() >= 2 && search.batches >= 64);
+        if enough || search.batches >= settings.ik_batches_limit {
+            break;
+        }
+        session.checkpoint(Stage::Sample, 0.05)?;
+        wanted = (search.batches + 16).min(settings.ik_batches_limit);
+    }
+    if search.branches.is_empty() {
+        let p = world_from_tool.translation.vector;
+        let tool = world.robot.kinematics.tool_link();
+        if search.converged == 0 {
+            let reason = format!(
+                "'{tool}' cannot be brought to ({:.3}, {:.3}, {:.3}) m in the asked orientation: {} attempts, nearest {:.1} mm and {:.1} deg away",
+                p.x, p.y, p.z, 16 * search.batches, 1e3 * search.nearest_m, search.nearest_rad.to_degrees()
+            );
+            return Err(PlanError::NoIkSolution { reason });
+        }
+        let contact = search
+            .colliding
+            .and_then(|q| world.checker.nearest_contact(q, false));
+        let reason = format!(
+            "all {} configurations that reach the pose collide{}",
+            search.converged,
+            contact.map_or_else(String::new, |c| format!("; the last one: {c}"))
+        );
+        return Err(PlanError::GoalInCollision { reason });
+    }
+    Ok(search
+        .best(settings.goal_branches)
+        .into_iter()
+        .map(|branch| FoundGoal {
+            entry_clearance_m: branch.clearance_m,
+            point: GoalPoint {
+                q: branch.q,
+                clearance_m: branch.clearance_m,
+                target_clearance_m: branch.target_clearance_m,
+                movable: false,
+                world_from_gripper: None,
+            },
+            pregrasp: None,
+            exact: None,
+            grasp: None,
+        })
+        .collect())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn grasp_set(
+    world: &mut World,
+    request: &PlanRequest,
+    world_from_object: &Pose,
+    offers: Vec<GraspOffer>,
+    mut counts: GraspCounts,
+    settings: &PlannerSettings,
+    rng: &mut impl Rng,
+    session: &mut Session<'_>,
+) -> Result<Vec<FoundGoal>, PlanError> {
+    let name = request
+        .goal
+        .target()
+        .map_or_else(|| "given grasps".to_string(), |(o, _)| o.name.clone());
+    if offers.is_empty() {
+        return Err(PlanError::NoGrasp {
+            object: name,
+            counts,
+        });
+    }
+    let total = offers.len();
+    let mut found: Vec<(f32, FoundGoal)> = Vec::new();
+    for (rank, offer) in offers.into_iter().enumerate() {
+        if rank % GRASP_SLICE == 0 {
+            session.checkpoint(Stage::Sample, 0.05)?;
+            if found.len() >= 2 * settings.goal_branches {
+                break;
+            }
+        }
+        if let Some(goal) = reach_grasp(
+            world,
+            request,
+            world_from_object,
+            offer,
+            &mut counts,
+            settings,
+            rng,
+        ) {
+            let time_s =
+                rest_to_rest_duration_s(world.start, goal.point.q, &world.objective.limits);
+            found.push((time_s + RANK_TIME_S * rank as f32 / total as f32, goal));
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.truncate(settings.goal_branches);
+    if !found.is_empty() {
+        return Ok(found.into_iter().map(|(_, goal)| goal).collect());
+    }
+    if counts.in_collision > 0 || counts.lift_blocked > 0 {
+        return Err(PlanError::GoalInCollision {
+            reason: format!("object '{name}': {counts}"),
+        });
+    }
+    Err(PlanError::NoIkSolution {
+        reason: format!("object '{name}': {counts}"),
+    })
+}
+
+/// Batches of sixteen seeds for each half-turn of a grasp.
+const GRASP_BATCHES: usize = 2;
+
+/// The best way to reach one grasp, in either half-turn of the hand; counts why there is none.
+fn reach_grasp(
+    world: &mut World,
+    request: &PlanRequest,
+    world_from_object: &Pose,
+    offer: GraspOffer,
+    counts: &mut GraspCounts,
+    settings: &PlannerSettings,
+    rng: &mut impl Rng,
+) -> Option<FoundGoal> {
+    let robot = world.robot.clone();
+    let gripper = robot.gripper.as_ref()?;
+    let (mut reached, mut lift_blocked) = (false, false);
+    let mut best: Option<(f32, FoundGoal)> = None;
+    for object_from_gripper in [
+        offer.object_from_gripper,
+        grasps::half_turn(&offer.object_from_gripper),
+    ] {
+        let world_from_gripper = world_from_object * object_from_gripper;
+        let mut search = BranchSearch::new(
+            world,
+            world_from_gripper * gripper.tool_from_gripper.inverse(),
+        );
+        search.target_may_touch = true;
+        for _ in 0..GRASP_BATCHES {
+            search.batch(world, rng);
+        }
+        reached |= search.converged > 0;
+        for branch in search.best(2) {
+            let time_s = rest_to_rest_duration_s(world.start, branch.q, &world.objective.limits);
+            if best.as_ref().is_some_and(|(t, _)| *t <= time_s) {
+                continue;
+            }
+            let Some(pregrasp) = approach_start(world, request, &world_from_gripper, &branch, rng)
+            else {
+                continue;
+            };
+            if request.lift_distance_m > 0.0
+                && lift::path(world, branch.q, request.lift_distance_m).is_none()
+            {
+                lift_blocked = true;
+                continue;
+            }
+            let goal = found_grasp(
+                world,
+                request,
+                settings,
+                offer,
+                object_from_gripper,
+                &branch,
+                pregrasp,
+            );
+            best = Some((time_s, goal));
+        }
+    }
+    if best.is_none() {
+        match (reached, lift_blocked) {
+            (false, _) => counts.unreachable += 1,
+            (true, true) => counts.lift_blocked += 1,
+            (true, false) => counts.in_collision += 1,
+        }
+    }
+    best.map(|(_, goal)| goal)
+}
+
+fn found_grasp(
+    world: &mut World,
+    request: &PlanRequest,
+    settings: &PlannerSettings,
+    offer: GraspOffer,
+    object_from_gripper: Pose,
+    branch: &Branch,
+    pregrasp: Option<JointRow>,
+) -> FoundGoal {
+    let world_from_object = match &request.goal {
+        Goal::Grasp {
+            world_from_object, ..
+        }
+        | Goal::Grasps {
+            world_from_object, ..
+        } => *world_from_object,
+        Goal::Pose { .. } | Goal::Joints(_) => Pose::identity(),
+    };
+    let entry = world.checker.clearance(pregrasp.unwrap_or(branch.q));
+    FoundGoal {
+        point: GoalPoint {
+            q: branch.q,
+            clearance_m: branch.clearance_m,
+            target_clearance_m: branch.target_clearance_m,
+            movable: settings.joint_grasp && matches!(request.goal, Goal::Grasp { .. }),
+            world_from_gripper: Some((world_from_object * object_from_gripper).cast()),
+        },
+        pregrasp,
+        entry_clearance_m: entry.scene_m.min(entry.target_m),
+        exact: None,
+        grasp: Some(GraspOffer {
+            object_from_gripper,
+            ..offer
+        }),
+    }
+}
+
+/// Configuration at the start of the straight approach (`Some(None)` if none is asked for), or `None` if there is none free
+/// of collision with a free way to the grasp.
+fn approach_start(
+    world: &mut World,
+    request: &PlanRequest,
+    world_from_gripper: &Pose,
+    branch: &Branch,
+    rng: &mut impl Rng,
+) -> Option<Option<JointRow>> {
+    if request.approach_distance_m == 0.0 {
+        return Some(None);
+    }
+    let robot = world.robot.clone();
+    let gripper = robot.gripper.as_ref()?;
+    let back = Pose::translation(0.0, 0.0, -request.approach_distance_m);
+    let mut search = BranchSearch::near(
+        world,
+        world_from_gripper * back * gripper.tool_from_gripper.inverse(),
+        branch.q,
+    );
+    search.batch(world, rng);
+    let pregrasp = search.best(1).first()?.q;
+    let way = branch.q - pregrasp;
+    // The whole approach is one branch of the inverse kinematics; a larger change of joints is a swing.
+    const LARGEST_CHANGE_RAD: f32 = 1.0;
+    if (way * way).reduce_add().sqrt()
+        > LARGEST_CHANGE_RAD * (1.0 + request.approach_distance_m as f32 * 5.0)
+    {
+        return None;
+    }
+    let free = lift::is_free_towards(world, pregrasp, branch);
+    free.then_some(Some(pregrasp))
+}

@@ -1,0 +1,101 @@
+//! Straight motions of the tool: the lift after the grasp, and the free way of the approach.
+
+use nalgebra::{DMatrix, DVector, Vector6};
+
+use super::branches::Branch;
+use super::world::{joint_row, joint_values, World};
+use crate::geometry::{difference, Pose};
+use crate::lanes::{splat, Lanes, LANES};
+use crate::trajectory::{JointRow, Spline};
+
+/// Cartesian distance of neighbouring corners of a straight motion [m].
+const CORNER_STEP_M: f64 = 0.01;
+/// Newton steps for each corner, and the error at which it counts as reached (m, rad).
+const NEWTON_STEPS: usize = 8;
+const REACHED: f64 = 1e-5;
+const DAMPING: f64 = 1e-6;
+/// A joint that moves further than this between two corners jumps to another branch [rad or m].
+const LARGEST_STEP: f64 = 0.2;
+/// Share of the clearance at the grasp that must be kept towards it.
+const KEPT: f32 = 0.5;
+
+/// Configurations that move the tool straight up by `distance_m` from `from`, both ends included; `None` if joint limits,
+/// a singularity or the scene are in the way. The grasped object is not an obstacle.
+pub fn path(world: &mut World, from: JointRow, distance_m: f64) -> Option<Vec<JointRow>> {
+    let dof = world.robot.kinematics.dof();
+    let mut q = joint_values(from, dof);
+    let start = world.robot.kinematics.tool_pose(&q);
+    let steps = (distance_m / CORNER_STEP_M).ceil().max(1.0) as usize;
+    let least = world
+        .checker
+        .clearance(from)
+        .scene_m
+        .min(world.checker.collision.margin_m)
+        * KEPT;
+    let mut corners = vec![from];
+    for step in 1..=steps {
+        let mut wanted = start;
+        wanted.translation.vector.z += distance_m * step as f64 / steps as f64;
+        q = follow(world, q, &wanted)?;
+        let row = joint_row(&q);
+        if world.robot.limits.violation(&q, 0.0).is_some()
+            || !world.checker.is_free(row, least, f32::NEG_INFINITY)
+        {
+            return None;
+        }
+        corners.push(row);
+    }
+    Some(corners)
+}
+
+/// Damped Newton steps from `q` to a nearby tool pose.
+fn follow(world: &World, mut q: Vec<f64>, wanted: &Pose) -> Option<Vec<f64>> {
+    let kinematics = &world.robot.kinematics;
+    let before = q.clone();
+    for _ in 0..NEWTON_STEPS {
+        let error: Vector6<f64> = difference(&kinematics.tool_pose(&q), wanted);
+        if error.amax() < REACHED {
+            let jumps = q
+                .iter()
+                .zip(&before)
+                .any(|(a, b)| (a - b).abs() > LARGEST_STEP);
+            return (!jumps).then_some(q);
+        }
+        let jacobian: DMatrix<f64> = kinematics.jacobian(&q);
+        let normal = &jacobian * jacobian.transpose() + DMatrix::identity(6, 6) * DAMPING;
+        let step: DVector<f64> = jacobian.transpose()
+            * normal
+                .cholesky()?
+                .solve(&DVector::from_column_slice(error.as_slice()));
+        for (value, change) in q.iter_mut().zip(step.iter()) {
+            *value += change;
+        }
+    }
+    None
+}
+
+/// A spline with rest at both ends along corners that lie on a smooth curve: the corners become control points.
+pub fn spline_through(corners: &[JointRow]) -> Spline {
+    let (first, last) = (corners[0], corners[corners.len() - 1]);
+    let mut points = vec![first; 2];
+    points.extend_from_slice(corners);
+    points.extend([last; 2]);
+    Spline { points }
+}
+
+/// Whether the straight joint motion from the start of the approach to the grasp is free: the scene at half the goal's
+/// clearance, the object to be grasped with a margin that falls to what the grasp itself has.
+pub fn is_free_towards(world: &mut World, from: JointRow, grasp: &Branch) -> bool {
+    const TARGET_MARGIN_M: f32 = 0.003;
+    let way = grasp.q - from;
+    let share = |lane: usize| lane as f32 / (LANES - 1) as f32;
+    let rows: [JointRow; LANES] =
+        std::array::from_fn(|lane| way.mul_add(JointRow::splat(share(lane)), from));
+    let margin = splat(KEPT * grasp.clearance_m.max(0.0));
+    let end = (grasp.target_clearance_m - 0.002).min(TARGET_MARGIN_M);
+    let start = world.checker.clearance(from).target_m * KEPT;
+    let target = Lanes::new(std::array::from_fn(|lane| {
+        end + (start.min(TARGET_MARGIN_M) - end) * (1.0 - share(lane)).powi(2)
+    }));
+    world.checker.blocked_rows(&rows, margin, target) == 0
+}

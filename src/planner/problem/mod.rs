@@ -1,0 +1,191 @@
+//! Planning problems as YAML files, for the command line and for tests. Lengths in m, angles in rad, poses in the robot's
+//! base frame. Unknown keys are refused with their line. `examples/` holds commented files.
+
+mod entries;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use entries::ProblemFile;
+use entries::{load_mesh, mesh_shape, value};
+
+use super::error::PlanError;
+use super::request::{Goal, PlanRequest};
+use super::settings::PlannerSettings;
+use crate::field::{GraspNetwork, ObjectModel};
+use crate::geometry::Pose;
+use crate::robot::{RobotError, RobotModel};
+use crate::scene::{Scene, SceneObject};
+
+/// A problem file could not be turned into a request.
+#[derive(Debug, thiserror::Error)]
+pub enum ProblemError {
+    #[error("cannot read '{path}': {reason}")]
+    File { path: PathBuf, reason: String },
+    /// The reason names key, line and column.
+    #[error("'{path}' is not a problem file: {reason}")]
+    Syntax { path: PathBuf, reason: String },
+    #[error("{what}: {reason}")]
+    Value { what: String, reason: String },
+    #[error(transparent)]
+    Robot(#[from] RobotError),
+}
+
+impl ProblemError {
+    /// Code of the action's result that the same mistake would get.
+    pub fn code(&self) -> u16 {
+        match self {
+            ProblemError::Robot(e) => PlanError::RobotModel(e.clone()).code(),
+            _ => 901,
+        }
+    }
+}
+
+/// A problem ready to be planned.
+pub struct Problem {
+    pub robot: Arc<RobotModel>,
+    pub request: PlanRequest,
+    pub planner: PlannerSettings,
+}
+
+impl ProblemFile {
+    /// Parses YAML text; `path` is named in errors.
+    pub fn from_yaml(text: &str, path: &Path) -> Result<Self, ProblemError> {
+        serde_yaml::from_str(text).map_err(|e| ProblemError::Syntax {
+            path: path.into(),
+            reason: e.to_string(),
+        })
+    }
+
+    /// The request for a robot. Files are relative to `folder`; `network` grasps the task's object, if it has one.
+    pub fn request(
+        &self,
+        robot: &RobotModel,
+        folder: &Path,
+        network: Option<&GraspNetwork>,
+    ) -> Result<PlanRequest, ProblemError> {
+        let start = self.start.values(robot, "start")?;
+        let mut scene = Scene::default();
+        for obstacle in &self.obstacles {
+            scene.objects.push(obstacle.scene_object(folder)?);
+        }
+        let target = self.task.object();
+        for object in self
+            .objects
+            .iter()
+            .filter(|o| Some(o.name.as_str()) != target)
+        {
+            let shape = mesh_shape(folder, &object.mesh, object.scale)?;
+            scene.objects.push(SceneObject::new(
+                object.name.clone(),
+                shape,
+                object.pose.pose(&object.name)?,
+            ));
+        }
+        let goal = self.goal(robot, folder, network)?;
+        let mut request = PlanRequest::new(start, scene, goal);
+        self.settings.apply(&mut request)?;
+        Ok(request)
+    }
+
+    fn goal(
+        &self,
+        robot: &RobotModel,
+        folder: &Path,
+        network: Option<&GraspNetwork>,
+    ) -> Result<Goal, ProblemError> {
+        let task = &self.task;
+        let given = [
+            task.grasp.is_some(),
+            task.grasps.is_some(),
+            task.pose.is_some(),
+            task.joints.is_some(),
+        ];
+        if given.iter().filter(|g| **g).count() != 1 {
+            return Err(value(
+                "task",
+                "give exactly one of grasp, grasps, pose, joints",
+            ));
+        }
+        if let Some(joints) = &task.joints {
+            return Ok(Goal::Joints(joints.values(robot, "goal")?));
+        }
+        if let Some(pose) = &task.pose {
+            return Ok(Goal::Pose {
+                world_from_tool: pose.pose("task pose")?,
+            });
+        }
+        let (object, world_from_object) = self.target_model(folder, network)?;
+        match &task.grasps {
+            None => Ok(Goal::Grasp {
+                object,
+                world_from_object,
+            }),
+            Some(grasps) => {
+                let poses = grasps
+                    .object_from_gripper
+                    .iter()
+                    .map(|p| p.pose("grasp"))
+                    .collect::<Result<_, _>>()?;
+                Ok(Goal::Grasps {
+                    object: Some(object),
+                    world_from_object,
+                    object_from_gripper: poses,
+                })
+            }
+        }
+    }
+
+    fn target_model(
+        &self,
+        folder: &Path,
+        network: Option<&GraspNetwork>,
+    ) -> Result<(Arc<ObjectModel>, Pose), ProblemError> {
+        let name = self.task.object().unwrap_or_default();
+        let Some(entry) = self.objects.iter().find(|o| o.name == name) else {
+            let known: Vec<&str> = self.objects.iter().map(|o| o.name.as_str()).collect();
+            return Err(value(
+                &format!("object '{name}' of the task"),
+                &format!("not among objects: {known:?}"),
+            ));
+        };
+        let network = network.ok_or_else(|| {
+            value(
+                "grasp model",
+                "a grasp task needs one; name its weights file",
+            )
+        })?;
+        let mesh = load_mesh(folder, &entry.mesh, entry.scale)?;
+        let model = ObjectModel::from_mesh(entry.name.as_str(), Arc::new(mesh), network)
+            .map_err(|e| value(&format!("object '{name}'"), &e.to_string()))?;
+        Ok((Arc::new(model), entry.pose.pose(name)?))
+    }
+}
+
+impl Problem {
+    /// Reads a problem file, its robot, its meshes, and the grasp model's weights where the task needs them.
+    pub fn load(path: &Path, weights: &Path) -> Result<Self, ProblemError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ProblemError::File {
+            path: path.into(),
+            reason: e.to_string(),
+        })?;
+        let file = ProblemFile::from_yaml(&text, path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let robot = RobotModel::load(
+            &folder.join(&file.robot.urdf),
+            &folder.join(&file.robot.settings),
+        )?;
+        let network = match file.task.object() {
+            None => None,
+            Some(_) => Some(
+                GraspNetwork::load(weights).map_err(|e| value("grasp model", &e.to_string()))?,
+            ),
+        };
+        let request = file.request(&robot, folder, network.as_ref())?;
+        Ok(Self {
+            robot: Arc::new(robot),
+            request,
+            planner: file.planner,
+        })
+    }
+}

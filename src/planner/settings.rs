@@ -1,0 +1,59 @@
+//! Settings of the planner that do not change from request to request.
+
+use serde::{Deserialize, Serialize};
+
+use crate::optimizer::OptimizerSettings;
+
+/// Settings of the planner. Lengths in m, joint steps in rad or m.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlannerSettings {
+    pub optimizer: OptimizerSettings,
+    /// Spans of the spline; rounded up to a multiple of 8.
+    pub spans: usize,
+    /// Sampling-based seeds. 0: pure diffusion from straight lines.
+    pub tree_seeds: usize,
+    /// Goal configurations that are optimised side by side.
+    pub goal_branches: usize,
+    /// Inverse kinematics: batches of sixteen seeds for a pose, at most, and branches wanted before it stops early.
+    pub ik_batches: usize,
+    pub ik_batches_limit: usize,
+    pub ik_branches: usize,
+    /// Grasps drawn from the field.
+    pub grasp_samples: usize,
+    /// Whether the grasp energy moves the final configuration together with the motion.
+    pub joint_grasp: bool,
+    /// A moved grasp may have at most this much more energy than the sampled one it came from.
+    pub grasp_energy_slack: f64,
+    /// Amplitude of the smooth noise on straight seeds.
+    pub seed_noise_rad: f32,
+    /// Steps of the fine checks: while optimising, and before verification.
+    pub check_step: f32,
+    pub fine_check_step: f32,
+    /// Edges of the sampling-based seeds keep this margin.
+    pub edge_margin_m: f32,
+    /// Shares of the requested margin that are tried in turn.
+    pub margin_shares: Vec<f64>,
+}
+
+impl Default for PlannerSettings {
+    fn default() -> Self {
+        Self {
+            optimizer: OptimizerSettings::default(),
+            spans: 32,
+            tree_seeds: 4,
+            goal_branches: 4,
+            ik_batches: 32,
+            ik_batches_limit: 160,
+            ik_branches: 8,
+            grasp_samples: 64,
+            joint_grasp: true,
+            grasp_energy_slack: 0.5,
+            seed_noise_rad: 0.4,
+            check_step: 0.015,
+            fine_check_step: 0.004,
+            edge_margin_m: 0.004,
+            margin_shares: vec![1.0, 0.3, 0.1],
+        }
+    }
+}

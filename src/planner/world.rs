@@ -1,0 +1,211 @@
+//! The request laid out for the kernels: scene, start, limits, objective.
+
+use std::sync::Arc;
+
+use super::checker::Checker;
+use super::error::PlanError;
+use super::request::{Goal, PlanRequest};
+use super::settings::PlannerSettings;
+use crate::cost::{
+    Approach, GraspEnergy, JointLimitHinge, MotionLimitHinge, SceneCollision, SelfCollision,
+    Smoothness, StartState,
+};
+use crate::field::{EnergyField, ObjectModel};
+use crate::geometry::Pose;
+use crate::lanes::LANES;
+use crate::optimizer::{CollisionTerms, Objective};
+use crate::robot::RobotModel;
+use crate::scene::{LaneScene, Scene, SceneObject, Shape};
+use crate::trajectory::{JointRow, MotionLimits};
+
+/// Everything the later stages read; made once a request.
+pub struct World {
+    pub robot: Arc<RobotModel>,
+    pub objective: Objective,
+    pub checker: Checker,
+    /// Obstacles, without the object to be grasped.
+    pub scene: Scene,
+    /// Obstacles with the object to be grasped: what the reach is verified against.
+    pub scene_with_target: Scene,
+    pub start: JointRow,
+    /// Limits as the request scales them, `[D]`.
+    pub velocity: Vec<f64>,
+    pub acceleration: Vec<f64>,
+    pub jerk: Vec<f64>,
+    /// Energy of the object to be grasped, where a field chooses the grasp.
+    pub grasp: Option<GraspEnergy>,
+    /// The object to be grasped and its pose.
+    pub target: Option<(Arc<ObjectModel>, Pose)>,
+}
+
+/// Joint values as a row.
+pub fn joint_row(q: &[f64]) -> JointRow {
+    let mut row = [0.0f32; LANES];
+    for (r, &v) in row.iter_mut().zip(q) {
+        *r = v as f32;
+    }
+    JointRow::new(row)
+}
+
+/// A row as `[D]` joint values.
+pub fn joint_values(row: JointRow, dof: usize) -> Vec<f64> {
+    row.as_array()[..dof]
+        .iter()
+        .map(|&v| f64::from(v))
+        .collect()
+}
+
+impl World {
+    /// Lays the request out and refuses a start in collision.
+    pub fn prepare(
+        robot: &Arc<RobotModel>,
+        request: &PlanRequest,
+        settings: &PlannerSettings,
+    ) -> Result<Self, PlanError> {
+        let scaled =
+            |limits: &[f64], factor: f64| limits.iter().map(|v| v * factor).collect::<Vec<_>>();
+        let velocity = scaled(&robot.limits.velocity, request.velocity_scaling);
+        let acceleration = scaled(&robot.limits.acceleration, request.acceleration_scaling);
+        let jerk = scaled(&robot.limits.jerk, request.acceleration_scaling);
+        let limits = MotionLimits::new(&velocity, &acceleration, &jerk);
+        let scene = request.scene.clone();
+        let mut scene_with_target = scene.clone();
+        let lane_target = request.goal.target().map(|(object, world_from_object)| {
+            let exact = Shape::Mesh(object.surface.clone());
+            scene_with_target.objects.push(SceneObject::new(
+                object.name.clone(),
+                exact,
+                *world_from_object,
+            ));
+            let sampled = Shape::Voxels(object.distance.clone());
+            let thinner = SceneObject {
+                margin_m: -f64::from(CollisionTerms::TARGET_SHIFT_M),
+                ..SceneObject::new(object.name.clone(), sampled, *world_from_object)
+            };
+            SceneCollision::new(
+                &robot.collision,
+                LaneScene::from_scene(&Scene {
+                    objects: vec![thinner],
+                }),
+            )
+        });
+        scene_with_target.validate()?;
+        let collision = CollisionTerms::new(
+            SceneCollision::new(&robot.collision, LaneScene::from_scene(&scene)),
+            SelfCollision::new(&robot.collision),
+            lane_target,
+            request.collision_margin_m,
+            &settings.optimizer,
+        );
+        let mut objective = Objective::new(
+            robot.clone(),
+            limits,
+            collision.clone(),
+            request.approach_distance_m,
+            &settings.optimizer,
+        );
+        let start = joint_row(&request.start);
+        add_terms(&mut objective, robot, request, settings, start);
+        let checker = Checker::new(robot.clone(), collision, objective.lower, objective.upper);
+        let mut world = Self {
+            robot: robot.clone(),
+            objective,
+            checker,
+            scene,
+            scene_with_target,
+            start,
+            velocity,
+            acceleration,
+            jerk,
+            grasp: grasp_energy(&request.goal),
+            target: request
+                .goal
+                .target()
+                .map(|(object, pose)| (object.clone(), *pose)),
+        };
+        world.measure_start()?;
+        Ok(world)
+    }
+
+    fn measure_start(&mut self) -> Result<(), PlanError> {
+        let clearance = self.checker.clearance(self.start);
+        if clearance.scene_m <= 0.0 || clearance.target_m <= 0.0 {
+            let contact = self.checker.nearest_contact(self.start, true);
+            if let Some(contact) = contact {
+                return Err(PlanError::StartInCollision(contact));
+            }
+        }
+        for collision in [&mut self.objective.collision, &mut self.checker.collision] {
+            collision.start_clearance_m = clearance.scene_m;
+            collision.start_target_clearance_m = clearance.target_m;
+        }
+        Ok(())
+    }
+
+    /// Energy of the field's final level at a gripper pose, if a field chooses the grasp.
+    pub fn grasp_energy(&self, world_from_gripper: &Pose) -> Option<f64> {
+        self.grasp
+            .as_ref()
+            .map(|g| f64::from(g.energy(&world_from_gripper.cast())))
+    }
+
+    /// Sets the clearance required away from the ends [m].
+    pub fn set_margin(&mut self, margin_m: f64) {
+        self.objective.collision.margin_m = margin_m as f32;
+        self.checker.collision.margin_m = margin_m as f32;
+    }
+}
+
+fn add_terms(
+    objective: &mut Objective,
+    robot: &RobotModel,
+    request: &PlanRequest,
+    settings: &PlannerSettings,
+    start: JointRow,
+) {
+    let o = &settings.optimizer;
+    let w = &o.weights;
+    let limits = objective.limits;
+    objective.add(Smoothness::new(limits), w.smoothness, 1.0);
+    objective.add(
+        MotionLimitHinge::new(limits),
+        w.motion_limits,
+        o.refine_limits,
+    );
+    objective.add(
+        JointLimitHinge::new(objective.lower, objective.upper),
+        w.joint_limits,
+        1.0,
+    );
+    objective.add(StartState::new(start), w.start, 1.0);
+    let Some(gripper) = &robot.gripper else {
+        return;
+    };
+    if request.goal.is_grasp() && request.approach_distance_m > 0.0 {
+        let body_from_gripper = robot.kinematics.body_from_tool() * gripper.tool_from_gripper;
+        objective.add(
+            Approach::new(robot.kinematics.tool_body(), body_from_gripper),
+            w.approach,
+            1.0,
+        );
+    }
+    if let (Some(grasp), true) = (grasp_energy(&request.goal), settings.joint_grasp) {
+        objective.add(grasp, w.grasp, 1.0);
+    }
+}
+
+fn grasp_energy(goal: &Goal) -> Option<GraspEnergy> {
+    let Goal::Grasp {
+        object,
+        world_from_object,
+    } = goal
+    else {
+        return None;
+    };
+    let field: Arc<dyn EnergyField> = object.field.clone();
+    Some(GraspEnergy::new(
+        field,
+        *object.field.schedule(),
+        world_from_object,
+    ))
+}
