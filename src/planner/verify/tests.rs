@@ -706,3 +706,37 @@ fn equal_motions_give_equal_results_and_memory_carries_nothing_over() {
     used.verify(&Scene::default(), &other, &settings).unwrap();
     assert_eq!(used.verify(&scene, &motion, &settings).unwrap(), fresh);
 }
+
+/// On request: `cargo test --release how_long_a_check_takes -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn how_long_a_check_takes() {
+    let robot = panda();
+    let mut to = PANDA_READY;
+    (to[0], to[1], to[3], to[5]) = (1.2, 0.25, -1.9, 2.1);
+    let motion = straight(&robot, &PANDA_READY, &to, 1.6);
+    let mut objects = vec![
+        cuboid("table", [0.4, 0.6, 0.02], at(0.6, 0.0, 0.0)),
+        SceneObject::new("floor", Shape::Plane, at(0.0, 0.0, -0.2)),
+    ];
+    for i in 0..10 {
+        let angle = -1.4 + 0.28 * f64::from(i);
+        let place = at(0.85 * angle.cos(), 0.85 * angle.sin(), 0.12);
+        objects.push(cuboid(&format!("box{i}"), [0.03, 0.04, 0.1], place));
+    }
+    let scene = scene(objects);
+    let mut verifier = Verifier::new(&robot).unwrap();
+    let settings = VerifySettings::default();
+    let mut times = Vec::new();
+    let mut result = None;
+    for _ in 0..50 {
+        let begin = std::time::Instant::now();
+        result = Some(verifier.verify(&scene, &motion, &settings));
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    eprintln!("p50 {:.2} ms, p95 {:.2} ms: {:?}", times[25], times[47], result);
+    let begin = std::time::Instant::now();
+    Verifier::new(&robot).unwrap();
+    eprintln!("preparing {:.2} ms", begin.elapsed().as_secs_f64() * 1e3);
+}

@@ -1,0 +1,189 @@
+//! What was understood of a robot.
+
+use diffusion_field_planner::robot::RobotModel;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct JointReport {
+    name: String,
+    unit: &'static str,
+    lower: f64,
+    upper: f64,
+    velocity: f64,
+    acceleration: f64,
+    jerk: f64,
+}
+
+#[derive(Serialize)]
+struct LinkReport {
+    link: String,
+    body: usize,
+    shapes: Vec<&'static str>,
+    spheres: usize,
+    /// How far the spheres stick out of the shapes, and the shapes out of the spheres, at most.
+    over_cover_m: f64,
+    under_cover_m: f64,
+}
+
+#[derive(Serialize)]
+struct AllowedReport {
+    links: (String, String),
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct GripperReport {
+    hand_link: String,
+    finger_joints: Vec<String>,
+    max_opening_m: f64,
+    tip_m: f64,
+}
+
+#[derive(Serialize)]
+pub struct RobotReport {
+    name: String,
+    base_link: String,
+    tool_link: String,
+    bodies: usize,
+    joints: Vec<JointReport>,
+    links: Vec<LinkReport>,
+    spheres: usize,
+    tested_link_pairs: usize,
+    allowed: Vec<AllowedReport>,
+    gripper: Option<GripperReport>,
+}
+
+impl RobotReport {
+    pub fn new(robot: &RobotModel) -> Self {
+        let (limits, collision) = (&robot.limits, &robot.collision);
+        let joint_type = |name: &str| {
+            robot
+                .description
+                .joints
+                .iter()
+                .find(|j| j.name == name)
+                .map(|j| j.joint_type.clone())
+        };
+        let joints = (0..limits.dof())
+            .map(|j| JointReport {
+                name: limits.names[j].clone(),
+                unit: match joint_type(&limits.names[j]) {
+                    Some(urdf_rs::JointType::Prismatic) => "m",
+                    _ => "rad",
+                },
+                lower: limits.lower[j],
+                upper: limits.upper[j],
+                velocity: limits.velocity[j],
+                acceleration: limits.acceleration[j],
+                jerk: limits.jerk[j],
+            })
+            .collect();
+        let links = collision
+            .links
+            .iter()
+            .map(|link| LinkReport::new(robot, link))
+            .collect();
+        let names = |a: usize, b: usize| (collision.links[a].clone(), collision.links[b].clone());
+        let count = collision.links.len();
+        Self {
+            name: robot.name.clone(),
+            base_link: robot.kinematics.base_link().to_owned(),
+            tool_link: robot.kinematics.tool_link().to_owned(),
+            bodies: robot.kinematics.body_count(),
+            joints,
+            links,
+            spheres: collision.spheres.len(),
+            tested_link_pairs: count * count.saturating_sub(1) / 2 - collision.allowed.len(),
+            allowed: collision
+                .allowed
+                .iter()
+                .map(|&(a, b, reason)| AllowedReport {
+                    links: names(a, b),
+                    reason: format!("{reason:?}"),
+                })
+                .collect(),
+            gripper: robot.gripper.as_ref().map(|g| GripperReport {
+                hand_link: g.hand_link.clone(),
+                finger_joints: g.finger_joints.clone(),
+                max_opening_m: g.geometry.max_opening_m,
+                tip_m: g.geometry.tip_m,
+            }),
+        }
+    }
+
+    pub fn print(&self) {
+        println!(
+            "robot {}: {} -> {}, {} joints, {} bodies",
+            self.name,
+            self.base_link,
+            self.tool_link,
+            self.joints.len(),
+            self.bodies
+        );
+        println!(
+            "\n{:<24} {:>4} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "joint", "unit", "lower", "upper", "unit/s", "unit/s^2", "unit/s^3"
+        );
+        for j in &self.joints {
+            println!(
+                "{:<24} {:>4} {:>9.4} {:>9.4} {:>9.3} {:>9.2} {:>9.1}",
+                j.name, j.unit, j.lower, j.upper, j.velocity, j.acceleration, j.jerk
+            );
+        }
+        println!(
+            "\n{:<24} {:>4} {:>7} {:>9} {:>9}  shapes",
+            "link", "body", "spheres", "over mm", "under mm"
+        );
+        for l in &self.links {
+            println!(
+                "{:<24} {:>4} {:>7} {:>9.1} {:>9.1}  {}",
+                l.link,
+                l.body,
+                l.spheres,
+                1e3 * l.over_cover_m,
+                1e3 * l.under_cover_m,
+                l.shapes.join(" ")
+            );
+        }
+        println!(
+            "\n{} spheres; {} link pairs are tested against each other, these are not:",
+            self.spheres, self.tested_link_pairs
+        );
+        for pair in &self.allowed {
+            println!("  {} - {}: {}", pair.links.0, pair.links.1, pair.reason);
+        }
+        match &self.gripper {
+            Some(g) => println!(
+                "\ngripper on {}: fingers [{}], opens to {:.0} mm, tips {:.0} mm in front",
+                g.hand_link,
+                g.finger_joints.join(", "),
+                1e3 * g.max_opening_m,
+                1e3 * g.tip_m
+            ),
+            None => println!("\nno gripper (the settings name none)"),
+        }
+    }
+}
+
+impl LinkReport {
+    fn new(robot: &RobotModel, link: &str) -> Self {
+        let collision = &robot.collision;
+        let cover = || collision.cover.iter().filter(|c| c.link == link);
+        Self {
+            link: link.to_owned(),
+            body: robot
+                .kinematics
+                .body_of_link(link)
+                .map_or(0, |(body, _)| body),
+            shapes: collision
+                .shapes
+                .iter()
+                .filter(|s| s.link == link)
+                .map(|s| s.shape.kind())
+                .collect(),
+            spheres: cover().map(|c| c.spheres).sum(),
+            over_cover_m: cover().map(|c| c.over_cover_m).fold(0.0, f64::max),
+            under_cover_m: cover().map(|c| c.under_cover_m).fold(0.0, f64::max),
+        }
+    }
+}
