@@ -22,9 +22,9 @@ pub type Color = [f32; 3];
 pub mod palette {
     use super::Color;
 
-    pub const OBSTACLE: Color = [0.62, 0.50, 0.36];
+    pub const OBSTACLE: Color = [0.50, 0.37, 0.24];
     pub const TARGET: Color = [0.05, 0.38, 0.40];
-    pub const GHOST: Color = [0.25, 0.45, 0.80];
+    pub const GHOST: Color = [0.10, 0.28, 0.70];
     pub const PATH: Color = [0.95, 0.30, 0.05];
     pub const GRASP: Color = [0.10, 0.55, 0.15];
     pub const MESH: Color = [0.45, 0.50, 0.58];
@@ -66,20 +66,41 @@ impl Camera {
 
     /// A camera that sees a whole scene from a direction given by azimuth (from x towards y) and elevation.
     pub fn around(scene: &PictureScene, azimuth_rad: f32, elevation_rad: f32) -> Self {
-        let (low, high) = scene.bounds();
-        let center = (low + high) * 0.5;
-        let radius = (0.5 * (high - low).norm()).max(1e-3);
         let field_of_view_rad: f32 = 0.6;
+        let (width, height) = Self::DEFAULT_SIZE;
         let (sin, cos) = elevation_rad.sin_cos();
-        let direction = Vector3::new(cos * azimuth_rad.cos(), cos * azimuth_rad.sin(), sin);
-        // The sphere around everything is wider than what is in it: come a little nearer.
-        let distance = 0.82 * radius / (0.5 * field_of_view_rad).sin();
+        let backward = Vector3::new(cos * azimuth_rad.cos(), cos * azimuth_rad.sin(), sin);
+        let right = Vector3::new(-azimuth_rad.sin(), azimuth_rad.cos(), 0.0);
+        let up = backward.cross(&right);
+        // A rim of a twelfth stays free.
+        let tan = (0.5 * field_of_view_rad).tan() / 1.09;
+        let slopes = [tan * width as f32 / height as f32, tan];
+        let corners = scene.corners();
+        let mut target = corners.iter().sum::<Vector3<f32>>() / corners.len() as f32;
+        let mut distance = 1.0;
+        // The middle of what is seen depends on the distance through perspective: a few rounds settle both.
+        for _ in 0..8 {
+            let mut range = [[f32::INFINITY, f32::NEG_INFINITY]; 2];
+            let mut needed: f32 = 0.05;
+            for corner in &corners {
+                let p = corner - target;
+                for (axis, direction) in [right, up].iter().enumerate() {
+                    let (aside, nearer) = (p.dot(direction), p.dot(&backward));
+                    needed = needed.max(aside.abs() / slopes[axis] + nearer);
+                    let seen = aside / (distance - nearer).max(0.1 * distance);
+                    range[axis] = [range[axis][0].min(seen), range[axis][1].max(seen)];
+                }
+            }
+            let shift = |axis: usize| 0.5 * (range[axis][0] + range[axis][1]) * distance;
+            target += right * shift(0) + up * shift(1);
+            distance = needed;
+        }
         Self {
-            eye_m: Point3::from(center + direction * distance),
-            target_m: Point3::from(center),
+            eye_m: Point3::from(target + backward * distance),
+            target_m: Point3::from(target),
             field_of_view_rad,
-            width: Self::DEFAULT_SIZE.0,
-            height: Self::DEFAULT_SIZE.1,
+            width,
+            height,
         }
     }
 }
@@ -187,13 +208,21 @@ impl PictureScene {
         self.bodies.len() - 1
     }
 
-    /// Box around all that was added, m; a cube of 1 m where nothing was.
-    fn bounds(&self) -> (Vector3<f32>, Vector3<f32>) {
-        let mut all = self.solids.clone();
-        all.extend(self.glowing.iter().cloned());
-        all.extend(self.ghosts.iter().flat_map(|g| g.0.iter().cloned()));
-        let nothing = (Vector3::repeat(-0.5), Vector3::repeat(0.5));
-        surface::Tree::new(all).bounds().unwrap_or(nothing)
+    /// Corners of the boxes around all surfaces, m; of a cube of 1 m where there are none.
+    fn corners(&self) -> Vec<Vector3<f32>> {
+        let ghosts = self.ghosts.iter().flat_map(|g| &g.0);
+        let all = self.solids.iter().chain(&self.glowing).chain(ghosts);
+        let mut boxes: Vec<_> = all.map(Surface::bounds).collect();
+        if boxes.is_empty() {
+            boxes.push((Vector3::repeat(-0.5), Vector3::repeat(0.5)));
+        }
+        let corner = |(low, high): &(Vector3<f32>, Vector3<f32>), c: usize| {
+            Vector3::from_fn(|k, _| if c >> k & 1 == 1 { high[k] } else { low[k] })
+        };
+        boxes
+            .iter()
+            .flat_map(|b| (0..8).map(move |c| corner(b, c)))
+            .collect()
     }
 }
 

@@ -13,12 +13,14 @@ const LAMP: [f32; 3] = [0.35, -0.45, 0.82];
 const LAMP_SPREAD: f32 = 0.09;
 /// How far things darken each other, m.
 const OCCLUSION_M: f32 = 0.35;
+/// A ghost this close in front of something coincides with it: links that have not moved.
+const VEIL_GAP_M: f32 = 4e-3;
 const LIGHT_SAMPLES: usize = 4;
 /// Extra rays in a pixel on an edge.
 const EDGE_SAMPLES: usize = 8;
-const SKY_HIGH: Color = [0.60, 0.70, 0.84];
-const SKY_LOW: Color = [0.90, 0.92, 0.95];
-const GROUND: Color = [0.52, 0.53, 0.55];
+const SKY_HIGH: Color = [0.42, 0.55, 0.74];
+const SKY_LOW: Color = [0.80, 0.84, 0.89];
+const GROUND: Color = [0.44, 0.45, 0.47];
 
 /// Everything ready to be traced.
 struct World<'a> {
@@ -144,7 +146,9 @@ impl Eye {
 
 impl<'a> World<'a> {
     fn new(scene: &'a PictureScene) -> Self {
-        let (low, high) = scene.bounds();
+        let corners = scene.corners();
+        let low = corners.iter().fold(corners[0], |a, b| a.inf(b));
+        let high = corners.iter().fold(corners[0], |a, b| a.sup(b));
         Self {
             scene,
             solids: Tree::new(scene.solids.clone()),
@@ -201,7 +205,7 @@ impl<'a> World<'a> {
     fn look_through(&self, ray: &Ray) -> Sight {
         let mut sight = self.look(ray);
         for (k, (tree, _)) in self.ghosts.iter().take(32).enumerate() {
-            if tree.is_blocked(ray, sight.t) {
+            if tree.is_blocked(ray, sight.t - VEIL_GAP_M) {
                 sight.veils |= 1 << k;
             }
         }
@@ -262,12 +266,12 @@ impl<'a> World<'a> {
             .ghosts
             .iter()
             .filter_map(|(tree, opacity)| {
-                let hit = tree.hit(ray, sight.t)?;
+                let hit = tree.hit(ray, sight.t - VEIL_GAP_M)?;
                 let base = Vector3::from(self.scene.bodies[tree.surfaces[hit.surface].body].color);
                 let facing = -hit.normal.dot(&ray.direction);
-                let lit = 0.55 + 0.45 * hit.normal.dot(&self.lamp).max(0.0);
+                let lit = 0.6 + 0.6 * hit.normal.dot(&self.lamp).max(0.0);
                 // Denser at the rim, so that the outline stays readable.
-                let cover = opacity + (1.0 - opacity) * 0.6 * (1.0 - facing).powi(3);
+                let cover = opacity + (1.0 - opacity) * 0.75 * (1.0 - facing).powi(3);
                 Some((hit.t, base * lit, cover))
             })
             .collect();

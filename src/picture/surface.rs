@@ -48,7 +48,8 @@ pub(super) struct Surface {
 }
 
 impl Surface {
-    fn bounds(&self) -> (Vector3<f32>, Vector3<f32>) {
+    /// Corners of the box around it in the world.
+    pub fn bounds(&self) -> (Vector3<f32>, Vector3<f32>) {
         if let Form::Triangle([a, u, v]) = self.form {
             let corners = [a, a + u, a + v]
                 .map(|p| self.world_from_surface.transform_point(&p.into()).coords);
@@ -197,11 +198,6 @@ impl Tree {
             build(&mut surfaces, 0, count, &mut nodes);
         }
         Self { surfaces, nodes }
-    }
-
-    /// Corners of the box around everything; `None` for nothing.
-    pub fn bounds(&self) -> Option<(Vector3<f32>, Vector3<f32>)> {
-        self.nodes.first().map(|n| (n.low, n.high))
     }
 
     /// The nearest hit within `limit`.

@@ -87,7 +87,9 @@ fn picture_of_the_arm() {
     );
     let at = |s: f64| -> Vec<f64> { (0..7).map(|j| from[j] + (to[j] - from[j]) * s).collect() };
     for s in [0.0, 0.25, 0.5, 0.75] {
-        picture.add_ghost(&robot, &at(s), 0.16).unwrap();
+        picture
+            .add_ghost(&robot, &at(s), 0.14 + 0.12 * s as f32)
+            .unwrap();
     }
     picture.add_robot(&robot, &to).unwrap();
     let path: Vec<_> = (0..=40)

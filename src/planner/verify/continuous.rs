@@ -5,7 +5,7 @@ use parry3d_f64::math::Pose3;
 use super::links::LinkChain;
 use super::sampling::Samples;
 use super::solids::{distance, is_inside, lower_bound, Frame, Solid};
-use super::{Motion, VerifySettings, Violation, NEAREST_TOLERANCE_M};
+use super::{tolerance_m, Motion, VerifySettings, Violation, SELF_CLEARANCE_OF_INTEREST_M};
 
 /// Two solids that must keep apart.
 pub(super) struct Pair {
@@ -278,15 +278,17 @@ impl Scan<'_> {
         }
     }
 
-    /// Distance above which an interval holds nothing new: neither a violation nor a new smallest distance.
+    /// Distance above which an interval holds nothing new: neither a violation nor a smallest distance of interest.
     fn target_m(&self, pair: usize) -> f64 {
         let p = &self.collider.pairs[pair];
-        let nearest = if p.with_world {
-            self.collider.nearest_world
-        } else {
-            self.collider.nearest_robot
-        };
-        p.required_m.max(nearest.distance_m - NEAREST_TOLERANCE_M)
+        if p.with_world {
+            let nearest_m = self.collider.nearest_world.distance_m;
+            return p.required_m.max(nearest_m - tolerance_m(nearest_m));
+        }
+        let nearest_m = self.collider.nearest_robot.distance_m;
+        let smaller_m = nearest_m - tolerance_m(nearest_m);
+        p.required_m
+            .max(smaller_m.min(SELF_CLEARANCE_OF_INTEREST_M))
     }
 
     /// Shows that the pair keeps apart between two times of the grid.

@@ -113,11 +113,12 @@ impl VerifySettings {
 /// Figures of a motion that passed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verification {
-    /// Smallest distance to an obstacle over the whole motion, m, to [`NEAREST_TOLERANCE_M`]; infinite without obstacles.
+    /// Smallest distance to an obstacle over the whole motion, m, to [`tolerance_m`]; infinite without obstacles.
     pub min_clearance_m: f64,
     /// (link, object) of that distance.
     pub nearest: Option<(String, String)>,
-    /// Smallest distance between two links that may not touch, m.
+    /// Smallest measured distance between two links that may not touch, m; the true one is not below it by more than
+    /// [`tolerance_m`], or not below [`SELF_CLEARANCE_OF_INTEREST_M`].
     pub min_self_clearance_m: f64,
     pub nearest_links: Option<(String, String)>,
     /// Largest value over the (scaled) limit, of any joint.
@@ -130,8 +131,14 @@ pub struct Verification {
     pub checked_distances: usize,
 }
 
-/// How exactly [`Verification::min_clearance_m`] is known, m. (Whether there is a collision is decided more finely.)
-pub const NEAREST_TOLERANCE_M: f64 = 5e-4;
+/// How exactly a smallest distance is known, m. (Whether there is a collision is decided far more finely.)
+pub fn tolerance_m(distance_m: f64) -> f64 {
+    (0.05 * distance_m).max(5e-4)
+}
+
+/// Links keep larger distances than this all the time by their build, m: above it their smallest distance is an upper
+/// bound of this size only.
+pub const SELF_CLEARANCE_OF_INTEREST_M: f64 = 5e-3;
 
 /// Why a motion must not be executed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
