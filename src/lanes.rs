@@ -114,6 +114,24 @@ pub fn sin_cos(angle_rad: Lanes) -> (Lanes, Lanes) {
     )
 }
 
+/// Sixteen values from the start of a slice; zeros if it is shorter.
+///
+/// Written so that it compiles to one vector load, which `copy_from_slice` does not always do.
+#[inline(always)]
+pub fn load(values: &[f32]) -> Lanes {
+    values
+        .first_chunk::<LANES>()
+        .map_or(Lanes::ZERO, |chunk| Lanes::new(*chunk))
+}
+
+/// Writes sixteen values to the start of a slice; does nothing if it is shorter.
+#[inline(always)]
+pub fn store(lanes: Lanes, values: &mut [f32]) {
+    if let Some(chunk) = values.first_chunk_mut::<LANES>() {
+        *chunk = lanes.to_array();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

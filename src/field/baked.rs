@@ -10,7 +10,7 @@ use super::encoder;
 use super::settings::{FieldSettings, FEATURE_GRID_MULTIPLE, SAMPLES_PER_CELL, SDF_SCALES_M};
 use super::weights::GraspNetwork;
 use super::{EnergyField, NoiseSchedule};
-use crate::lanes::{Lanes, LANES};
+use crate::lanes::{load, store, Lanes, LANES};
 use crate::scene::VoxelGrid;
 
 /// Features and distances of one object with the decoder that reads them.
@@ -228,9 +228,7 @@ impl BakedField {
         for block in (0..channels).step_by(LANES) {
             let corner = |row: usize, z: usize| {
                 let at = (cell.base + rows[row] + z) * channels + block;
-                let mut array = [0.0; LANES];
-                array.copy_from_slice(&self.features.values[at..at + LANES]);
-                Lanes::from(array)
+                load(&self.features.values[at..])
             };
             let low: [Lanes; 4] = std::array::from_fn(|row| corner(row, 0));
             let along_z: [Lanes; 4] = std::array::from_fn(|row| corner(row, 1) - low[row]);
@@ -246,10 +244,12 @@ impl BakedField {
             let z_low = fy.mul_add(along_z[1] - along_z[0], along_z[0]);
             let z_high = fy.mul_add(along_z[3] - along_z[2], along_z[2]);
             let slope_z = fx.mul_add(z_high - z_low, z_low);
-            values[block..block + LANES].copy_from_slice(&value.to_array());
+            store(value, &mut values[block..]);
             for (axis, slope) in [along_x, slope_y, slope_z].into_iter().enumerate() {
-                let scaled = slope * Lanes::splat(cell.rate[axis]);
-                slopes[axis * channels + block..][..LANES].copy_from_slice(&scaled.to_array());
+                store(
+                    slope * Lanes::splat(cell.rate[axis]),
+                    &mut slopes[axis * channels + block..],
+                );
             }
         }
     }
@@ -299,11 +299,8 @@ impl BakedField {
             for axis in 0..3 {
                 let mut sum = Lanes::ZERO;
                 for block in (0..channels).step_by(LANES) {
-                    let mut slope = [0.0; LANES];
-                    slope.copy_from_slice(&feature_slopes[axis * channels + block..][..LANES]);
-                    let mut by = [0.0; LANES];
-                    by.copy_from_slice(&by_feature[block..][..LANES]);
-                    sum = Lanes::from(slope).mul_add(Lanes::from(by), sum);
+                    sum = load(&feature_slopes[axis * channels + block..])
+                        .mul_add(load(&by_feature[block..]), sum);
                 }
                 by_point[axis] = sum.reduce_add();
             }

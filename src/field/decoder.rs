@@ -2,7 +2,7 @@
 
 use super::settings::{FieldSettings, LEVEL_INPUTS, LEVEL_WIDTH};
 use super::weights::GraspNetwork;
-use crate::lanes::{Lanes, LANES};
+use crate::lanes::{load, store, Lanes, LANES};
 
 /// Poses that go through the layers together.
 pub const TILE: usize = 8;
@@ -12,27 +12,32 @@ pub const TILE: usize = 8;
 struct Dense {
     inputs: usize,
     outputs: usize,
-    by_input: Vec<f32>,
-    by_output: Vec<f32>,
+    by_input: Vec<Lanes>,
+    by_output: Vec<Lanes>,
+    /// As in torch, for single vectors.
+    plain: Vec<f32>,
     bias: Vec<f32>,
 }
 
 impl Dense {
     fn new(network: &GraspNetwork, name: &str) -> Self {
-        let by_output = network.values(&format!("decoder.{name}.weight")).to_vec();
+        let plain = network.values(&format!("decoder.{name}.weight")).to_vec();
         let bias = network.values(&format!("decoder.{name}.bias")).to_vec();
-        let (outputs, inputs) = (bias.len(), by_output.len() / bias.len().max(1));
-        let mut by_input = vec![0.0; by_output.len()];
+        let (outputs, inputs) = (bias.len(), plain.len() / bias.len().max(1));
+        let mut transposed = vec![0.0; plain.len()];
         for output in 0..outputs {
             for input in 0..inputs {
-                by_input[input * outputs + output] = by_output[output * inputs + input];
+                transposed[input * outputs + output] = plain[output * inputs + input];
             }
         }
+        // Only the hidden layers are multiplied by tiles; their widths are multiples of sixteen.
+        let packed = |values: &[f32]| values.chunks_exact(LANES).map(load).collect();
         Self {
             inputs,
             outputs,
-            by_input,
-            by_output,
+            by_input: packed(&transposed),
+            by_output: packed(&plain),
+            plain,
             bias,
         }
     }
@@ -41,7 +46,7 @@ impl Dense {
     fn single(&self, input: &[f32], output: &mut [f32]) {
         for (value, (weights, bias)) in output
             .iter_mut()
-            .zip(self.by_output.chunks_exact(self.inputs).zip(&self.bias))
+            .zip(self.plain.chunks_exact(self.inputs).zip(&self.bias))
         {
             *value = bias + weights.iter().zip(input).map(|(w, x)| w * x).sum::<f32>();
         }
@@ -201,53 +206,46 @@ impl Decoder {
 }
 
 /// `[TILE][k] x [k][n] -> [TILE][n]`; n is a multiple of 16. Two blocks of sixteen columns share each broadcast.
-fn multiply(left: &[f32], right: &[f32], k: usize, n: usize, product: &mut [f32]) {
-    let mut column = 0;
-    while column + 2 * LANES <= n {
-        multiply_columns::<2>(left, right, k, n, column, product);
-        column += 2 * LANES;
+fn multiply(left: &[f32], right: &[Lanes], k: usize, n: usize, product: &mut [f32]) {
+    let blocks = n / LANES;
+    let mut block = 0;
+    while block + 2 <= blocks {
+        multiply_columns::<2>(left, right, k, blocks, block, product);
+        block += 2;
     }
-    if column < n {
-        multiply_columns::<1>(left, right, k, n, column, product);
+    if block < blocks {
+        multiply_columns::<1>(left, right, k, blocks, block, product);
     }
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 fn multiply_columns<const BLOCKS: usize>(
     left: &[f32],
-    right: &[f32],
+    right: &[Lanes],
     k: usize,
-    n: usize,
-    column: usize,
+    blocks: usize,
+    block: usize,
     product: &mut [f32],
 ) {
     // Lengths stated once, so that the inner loop needs no bounds checks.
-    let rows: [&[f32]; TILE] = std::array::from_fn(|pose| &left[pose * k..(pose + 1) * k]);
+    let rows: [&[f32]; TILE] = std::array::from_fn(|pose| &left[pose * k..][..k]);
     let mut sums = [[Lanes::ZERO; BLOCKS]; TILE];
-    for (i, row) in right.chunks_exact(n).take(k).enumerate() {
-        let row = &row[column..column + BLOCKS * LANES];
-        let weights: [Lanes; BLOCKS] =
-            std::array::from_fn(|b| load(&row[b * LANES..(b + 1) * LANES]));
-        for (pose, sum) in sums.iter_mut().enumerate() {
+    for i in 0..k {
+        let weights = &right[i * blocks + block..][..BLOCKS];
+        // Plain indices: iterator chains are not always inlined here, and this is where the time goes.
+        for pose in 0..TILE {
             let x = Lanes::splat(rows[pose][i]);
             for b in 0..BLOCKS {
-                sum[b] = x.mul_add(weights[b], sum[b]);
+                sums[pose][b] = x.mul_add(weights[b], sums[pose][b]);
             }
         }
     }
     for (pose, sum) in sums.iter().enumerate() {
-        for (b, block) in sum.iter().enumerate() {
-            let at = pose * n + column + b * LANES;
-            product[at..at + LANES].copy_from_slice(&block.to_array());
+        for (b, lanes) in sum.iter().enumerate() {
+            store(*lanes, &mut product[(pose * blocks + block + b) * LANES..]);
         }
     }
-}
-
-#[inline(always)]
-fn load(values: &[f32]) -> Lanes {
-    let mut array = [0.0; LANES];
-    array.copy_from_slice(values);
-    Lanes::from(array)
 }
 
 /// h = silu((x + bias) * scale + shift) in place; `slope` gets dh/dx.
@@ -259,16 +257,16 @@ fn activate(values: &mut [f32], slope: &mut [f32], bias: &[f32], scale: &[f32], 
         .zip(slope.chunks_exact_mut(width))
     {
         for at in (0..width).step_by(LANES) {
-            let range = at..at + LANES;
-            let scale = load(&scale[range.clone()]);
-            let x = (load(&row[range.clone()]) + load(&bias[range.clone()]))
-                .mul_add(scale, load(&shift[range.clone()]));
+            let scale = load(&scale[at..]);
+            let x = (load(&row[at..]) + load(&bias[at..])).mul_add(scale, load(&shift[at..]));
             let sigmoid = one / (one + (-x).exp());
             let h = x * sigmoid;
-            row[range.clone()].copy_from_slice(&h.to_array());
+            store(h, &mut row[at..]);
             // d silu = sigmoid + silu (1 - sigmoid)
-            let derivative = (h * (one - sigmoid) + sigmoid) * scale;
-            slope_row[range].copy_from_slice(&derivative.to_array());
+            store(
+                (h * (one - sigmoid) + sigmoid) * scale,
+                &mut slope_row[at..],
+            );
         }
     }
 }

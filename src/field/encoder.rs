@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::settings::{SDF_CLAMP_M, SDF_UNIT_M};
 use super::weights::{conv_stages, ConvStage, GraspNetwork, NORM_GROUPS};
-use crate::lanes::{Lanes, LANES};
+use crate::lanes::{load, store, Lanes, LANES};
 use crate::scene::VoxelGrid;
 
 const NORM_EPSILON: f64 = 1e-5;
@@ -66,7 +66,7 @@ impl Volume {
 /// A convolution with its weights laid out as [tap][input][output].
 struct PackedConv {
     stage: ConvStage,
-    weights: Vec<f32>,
+    weights: Vec<Lanes>,
     bias: Vec<f32>,
     norm_weight: Vec<f32>,
     norm_bias: Vec<f32>,
@@ -88,7 +88,7 @@ impl PackedConv {
         }
         Self {
             stage,
-            weights,
+            weights: weights.chunks_exact(LANES).map(load).collect(),
             bias: values("bias").to_vec(),
             norm_weight: values("norm_weight").to_vec(),
             norm_bias: values("norm_bias").to_vec(),
@@ -127,6 +127,7 @@ impl PackedConv {
     }
 
     /// `N` output voxels along z, sixteen output channels.
+    #[allow(clippy::needless_range_loop)]
     fn convolve_tile<const N: usize>(
         &self,
         input: &Volume,
@@ -146,26 +147,23 @@ impl PackedConv {
             let start =
                 (stride * x + tap / 3) * input.plane() + (stride * y + tap % 3) * input.row();
             let source = &input.data[start + stride * z * inputs..];
-            let taps = &self.weights[tap * 3 * inputs * outputs..][..3 * inputs * outputs];
+            let blocks = outputs / LANES;
+            let taps = &self.weights[tap * 3 * inputs * blocks..][..3 * inputs * blocks];
             // The three z taps are neighbours in the channel-last row: one run of 3 * inputs values.
-            for (k, weights) in taps.chunks_exact(outputs).enumerate() {
-                let weight = load(&weights[block * LANES..]);
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = Lanes::splat(source[n * stride * inputs + k]).mul_add(weight, *sum);
+            let runs: [&[f32]; N] =
+                std::array::from_fn(|n| &source[n * stride * inputs..][..3 * inputs]);
+            for k in 0..3 * inputs {
+                let weight = taps[k * blocks + block];
+                for n in 0..N {
+                    sums[n] = Lanes::splat(runs[n][k]).mul_add(weight, sums[n]);
                 }
             }
         }
         for (n, sum) in sums.iter().enumerate() {
             let at = (z + n) * outputs + block * LANES;
-            row[at..at + LANES].copy_from_slice(&sum.to_array());
+            store(*sum, &mut row[at..]);
         }
     }
-}
-
-fn load(values: &[f32]) -> Lanes {
-    let mut array = [0.0; LANES];
-    array.copy_from_slice(&values[..LANES]);
-    Lanes::from(array)
 }
 
 /// Group norm over all voxels of a volume, then SiLU.
@@ -217,7 +215,7 @@ fn normalise_and_activate(volume: &mut Volume, weight: &[f32], bias: &[f32]) {
             {
                 let x = load(values).mul_add(load(scale), load(shift));
                 let y = x / (Lanes::splat(1.0) + (-x).exp());
-                values.copy_from_slice(&y.to_array());
+                store(y, values);
             }
         }
     });
@@ -245,7 +243,7 @@ fn pointwise(input: &Volume, weight: &[f32], bias: &[f32]) -> Volume {
                     sum =
                         Lanes::splat(*value).mul_add(load(&transposed[k * outputs + block..]), sum);
                 }
-                out[block..block + LANES].copy_from_slice(&sum.to_array());
+                store(sum, &mut out[block..]);
             }
         }
     });

@@ -27,6 +27,10 @@ pub enum TrainingError {
     NoObjects { left_out: usize },
     #[error("training: the checkpoint {path} belongs to another configuration; start anew or restore it")]
     OtherConfig { path: PathBuf },
+    #[error(
+        "training: the weights to start from have other field settings than the configuration"
+    )]
+    OtherSettings,
     #[error("training: {path}: {source}")]
     Io {
         path: PathBuf,
@@ -78,21 +82,28 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Sets a run up in `folder`, from its checkpoint if there is one.
+    /// Sets a run up in `folder`: from its checkpoint if there is one, else from the weights `start`, else untrained.
     ///
     /// # Errors
-    /// [`TrainingError`]: settings that no network can have, or a checkpoint of another configuration.
+    /// [`TrainingError`]: settings that no network can have, a checkpoint or weights of other settings.
     pub fn new(
         config: TrainingConfig,
         folder: &Path,
         device: Device,
+        start: Option<GraspNetwork>,
     ) -> Result<Self, TrainingError> {
         let io = |source| TrainingError::Io {
             path: folder.into(),
             source,
         };
         std::fs::create_dir_all(folder).map_err(io)?;
-        let start = GraspNetwork::untrained(config.field.clone(), config.seed)?;
+        let start = match start {
+            Some(start) if *start.settings() != config.field => {
+                return Err(TrainingError::OtherSettings)
+            }
+            Some(start) => start,
+            None => GraspNetwork::untrained(config.field.clone(), config.seed)?,
+        };
         let mut network = TorchNetwork::new(&start, device, true);
         let mut average = TorchNetwork::new(&start, device, false);
         let mut adam = Adam::new(&network.weights);

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use diffusion_field_planner::field::GraspNetwork;
 use diffusion_field_planner::training::{Dataset, StopReason, Trainer, TrainingConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -31,6 +32,9 @@ pub struct Args {
     /// Copy the finished weights here
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Start from these weights instead of untrained
+    #[arg(long)]
+    start_from: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -61,7 +65,12 @@ pub fn run(args: Args) -> Result<()> {
         data.left_out.join(" ")
     );
 
-    let mut trainer = Trainer::new(config.clone(), &args.folder, device)?;
+    let start = args
+        .start_from
+        .as_ref()
+        .map(GraspNetwork::load)
+        .transpose()?;
+    let mut trainer = Trainer::new(config.clone(), &args.folder, device, start)?;
     let limit = args.minutes.map(|m| Duration::from_secs_f64(60.0 * m));
     let bar = ProgressBar::new(1000).with_style(style("training"));
     let started = Instant::now();

@@ -1,0 +1,289 @@
+//! Procedural objects, antipodal grasps, contact checks, objects from meshes, sampling from the shipped field.
+
+use std::sync::Arc;
+
+use diffusion_field_planner::data::surface_nets::surface_net;
+use diffusion_field_planner::data::{
+    antipodal_grasps, evaluate_grasps, AntipodalSettings, Category, ProceduralObject, Solid,
+};
+use diffusion_field_planner::field::contact::{close_gripper, gripper_collides};
+use diffusion_field_planner::field::{
+    sample_grasps, GraspNetwork, ObjectError, ObjectModel, SamplerSettings,
+};
+use diffusion_field_planner::robot::GripperGeometry;
+use diffusion_field_planner::scene::{MeshDistance, SignedDistance, TriangleMesh};
+use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
+
+fn cuboid(half: [f64; 3]) -> Solid {
+    Solid::RoundedBox {
+        half_extents_m: Vector3::from(half),
+        radius_m: 0.001,
+    }
+}
+
+/// Gripper above the origin looking down, fingers closing along x, tips `depth` below the origin.
+fn from_above(depth: f64) -> Isometry3<f64> {
+    let rotation = UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI);
+    Isometry3::from_parts(
+        Translation3::new(0.0, 0.0, GripperGeometry::default().tip_m - depth),
+        rotation,
+    )
+}
+
+#[test]
+fn objects_follow_from_their_seeds_and_fit_the_training_cube() {
+    for category in Category::ALL {
+        assert_eq!(category.name().parse::<Category>().unwrap(), category);
+        let (a, b) = (
+            ProceduralObject::new(category, 4),
+            ProceduralObject::new(category, 5),
+        );
+        let again = ProceduralObject::new(category, 4);
+        let probe = Point3::new(0.021, -0.013, 0.034);
+        assert_eq!(a.solid.distance(&probe), again.solid.distance(&probe));
+        assert_ne!(a.solid.distance(&probe), b.solid.distance(&probe));
+        let (low, high) = a.solid.bounds();
+        assert!(
+            low.coords.norm().max(high.coords.norm()) < 0.1255,
+            "{category:?}"
+        );
+        assert!(
+            (low.coords + high.coords).norm() < 1e-6,
+            "{category:?} is centred"
+        );
+    }
+}
+
+#[test]
+fn the_mesh_of_a_solid_lies_on_its_surface_and_is_closed() {
+    for category in [Category::Mug, Category::Bottle, Category::Box] {
+        let object = ProceduralObject::new(category, 2);
+        let mesh = object.mesh(0.002);
+        let worst = mesh
+            .vertices
+            .iter()
+            .map(|v| object.solid.distance(&Point3::from(*v)).abs())
+            .fold(0.0, f64::max);
+        assert!(worst < 0.0015, "{category:?}: {worst}");
+        // Every edge of a closed surface is used once in each direction.
+        let mut edges = std::collections::HashMap::new();
+        for [a, b, c] in &mesh.triangles {
+            for (from, to) in [(a, b), (b, c), (c, a)] {
+                *edges.entry((*from, *to)).or_insert(0) += 1;
+            }
+        }
+        assert!(
+            edges
+                .iter()
+                .all(|((a, b), n)| edges.get(&(*b, *a)) == Some(n)),
+            "{category:?}"
+        );
+        // The mesh's own distance, by search and winding number, is that of the formula.
+        let distance = MeshDistance::new(&mesh).unwrap();
+        for i in 0..60 {
+            let p = Point3::new(
+                0.0017 * i as f64 - 0.05,
+                0.03 * (i as f64).sin(),
+                0.05 * (i as f64 * 0.7).cos(),
+            );
+            let expected = object.solid.distance(&p);
+            if expected > -0.001 {
+                assert!(
+                    (distance.distance(&p) - expected).abs() < 0.0015,
+                    "{category:?} {p} {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn closing_on_a_box_measures_width_and_angle() {
+    let gripper = GripperGeometry::default();
+    let solid = cuboid([0.02, 0.04, 0.05]).placed(Isometry3::translation(0.0, 0.0, -0.05));
+    let closing = close_gripper(&solid, &from_above(0.02), &gripper);
+    assert!((closing.width_m().unwrap() - 0.04).abs() < 5e-4);
+    assert!(
+        closing.is_inside_cone(0.05)
+            && !gripper_collides(&solid, &from_above(0.02), &gripper, 0.08, 0.0)
+    );
+    // Turned by 30 deg about the approach axis the normals leave a 20 deg cone.
+    let turned = from_above(0.02) * UnitQuaternion::from_axis_angle(&Vector3::z_axis(), 0.52);
+    let angle = close_gripper(&solid, &turned, &gripper).contacts[0]
+        .unwrap()
+        .angle_rad;
+    assert!((angle - 0.52).abs() < 0.03, "{angle}");
+    assert!(!close_gripper(&solid, &turned, &gripper).is_inside_cone(0.35));
+    // Above the box the pads meet nothing; deep down the palm hits its top.
+    assert!(close_gripper(&solid, &from_above(-0.03), &gripper)
+        .width_m()
+        .is_none());
+    assert!(gripper_collides(
+        &solid,
+        &from_above(0.06),
+        &gripper,
+        0.08,
+        0.0
+    ));
+}
+
+#[test]
+fn a_sheet_thinner_than_any_lattice_is_found_by_the_collision_check() {
+    let gripper = GripperGeometry::default();
+    // 0.3 mm thick, cutting through one finger only.
+    let sheet = Solid::RoundedBox {
+        half_extents_m: Vector3::new(0.00015, 0.01, 0.01),
+        radius_m: 0.0,
+    };
+    let through_finger = sheet
+        .clone()
+        .placed(Isometry3::translation(0.047, 0.0, 0.09));
+    assert!(gripper_collides(
+        &through_finger,
+        &Isometry3::identity(),
+        &gripper,
+        0.08,
+        0.0
+    ));
+    let between_fingers = sheet.placed(Isometry3::translation(0.0, 0.0, 0.09));
+    assert!(!gripper_collides(
+        &between_fingers,
+        &Isometry3::identity(),
+        &gripper,
+        0.08,
+        0.0
+    ));
+    // 39.85 mm from the middle: clear of the pads by 0.15 mm, so not with 1 mm of clearance.
+    let beside = Solid::RoundedBox {
+        half_extents_m: Vector3::new(0.0001, 0.01, 0.01),
+        radius_m: 0.0,
+    }
+    .placed(Isometry3::translation(0.0395, 0.0, 0.09));
+    assert!(!gripper_collides(
+        &beside,
+        &Isometry3::identity(),
+        &gripper,
+        0.08,
+        -0.0005
+    ));
+    assert!(gripper_collides(
+        &beside,
+        &Isometry3::identity(),
+        &gripper,
+        0.08,
+        0.001
+    ));
+}
+
+#[test]
+fn antipodal_grasps_pass_their_own_checks_and_follow_from_the_seed() {
+    let gripper = GripperGeometry::default();
+    let settings = AntipodalSettings::default();
+    let mug = ProceduralObject::new(Category::Mug, 1);
+    let mesh = mug.mesh(0.004);
+    let grasps = antipodal_grasps(&mug.solid, &mesh, &gripper, &settings, 40, 3);
+    assert_eq!(grasps.len(), 40);
+    assert_eq!(
+        grasps,
+        antipodal_grasps(&mug.solid, &mesh, &gripper, &settings, 40, 3)
+    );
+    for grasp in &grasps {
+        assert!(close_gripper(&mug.solid, grasp, &gripper)
+            .is_inside_cone(settings.contact_cone_deg.to_radians()));
+        assert!(!gripper_collides(
+            &mug.solid,
+            grasp,
+            &gripper,
+            gripper.max_opening_m,
+            settings.clearance_m
+        ));
+    }
+    let too_wide = cuboid([0.06, 0.06, 0.06]);
+    assert!(antipodal_grasps(
+        &too_wide,
+        &surface_net(&too_wide, 0.006),
+        &gripper,
+        &settings,
+        5,
+        0
+    )
+    .is_empty());
+}
+
+#[test]
+fn meshes_that_cannot_be_grasped_are_refused_with_the_reason() {
+    let network = GraspNetwork::shipped().unwrap();
+    let scaled = |factor: f64| {
+        let mut mesh = ProceduralObject::new(Category::Mug, 0).mesh(0.005);
+        mesh.vertices
+            .iter_mut()
+            .flatten()
+            .for_each(|x| *x *= factor);
+        ObjectModel::from_mesh("mug", Arc::new(mesh), &network)
+    };
+    let error = scaled(1000.0).unwrap_err();
+    assert!(
+        matches!(&error, ObjectError::Size { .. }) && error.to_string().contains("scale of 0.001"),
+        "{error}"
+    );
+    assert!(matches!(scaled(0.01), Err(ObjectError::Size { .. })));
+    let wide = Arc::new(surface_net(&cuboid([0.06, 0.06, 0.06]), 0.005));
+    assert!(matches!(
+        ObjectModel::from_mesh("cube", wide, &network),
+        Err(ObjectError::NothingFits { thinnest_m, .. }) if (thinnest_m - 0.12).abs() < 0.003
+    ));
+    let empty = Arc::new(TriangleMesh::default());
+    assert!(matches!(
+        ObjectModel::from_mesh("none", empty, &network),
+        Err(ObjectError::Mesh { .. })
+    ));
+    assert!(scaled(3.5).unwrap().size_warning().is_some());
+}
+
+#[test]
+fn sampled_grasps_are_ranked_distinct_free_and_follow_from_the_seed() {
+    let network = GraspNetwork::shipped().unwrap();
+    let mug = ProceduralObject::new(Category::Mug, 6);
+    let object = ObjectModel::from_mesh("mug", Arc::new(mug.mesh(0.003)), &network).unwrap();
+    let settings = SamplerSettings::default();
+    let grasps = sample_grasps(&object, &settings, 24, 1);
+    assert_eq!(grasps.len(), 24);
+    assert_eq!(grasps, sample_grasps(&object, &settings, 24, 1));
+    assert_ne!(grasps, sample_grasps(&object, &settings, 24, 2));
+    assert!(grasps
+        .windows(2)
+        .all(|pair| pair[0].energy <= pair[1].energy));
+    let gripper = &network.settings().gripper;
+    for grasp in &grasps {
+        let pose = &grasp.object_from_gripper;
+        assert!(!gripper_collides(
+            object.surface.as_ref(),
+            pose,
+            gripper,
+            gripper.max_opening_m,
+            -0.001
+        ));
+        assert!(grasp.width_m > 0.0 && grasp.width_m < gripper.max_opening_m);
+    }
+}
+
+#[test]
+fn grasps_on_mugs_never_trained_on_hold() {
+    let network = GraspNetwork::shipped().unwrap();
+    let scores = evaluate_grasps(
+        &network,
+        Category::Mug,
+        0,
+        3,
+        40,
+        &SamplerSettings::default(),
+        0,
+    )
+    .unwrap();
+    assert_eq!(scores.n, 120);
+    // Measured over ten mugs and 2000 samples in docs/TRAINING.md; this small run leaves room for chance.
+    assert!(
+        scores.success > 0.6 && scores.success_filtered > 0.8,
+        "{scores:?}"
+    );
+}
