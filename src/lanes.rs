@@ -142,8 +142,8 @@ mod tests {
             let angles: [f32; 16] =
                 std::array::from_fn(|lane| step as f32 * 0.0137 + lane as f32 * 0.31);
             let (sine, cosine) = sin_cos(Lanes::from(angles));
-            for lane in 0..LANES {
-                let exact = f64::from(angles[lane]);
+            for (lane, angle) in angles.into_iter().enumerate() {
+                let exact = f64::from(angle);
                 assert!(
                     (f64::from(sine.to_array()[lane]) - exact.sin()).abs() < 2e-7,
                     "{exact}"

@@ -1,11 +1,14 @@
 //! A robot from its URDF: kinematics, limits, collision spheres, gripper.
 
+mod bodies;
 mod collision;
 mod collision_build;
 mod error;
 mod gripper;
 mod inverse_kinematics;
+mod joints;
 mod kinematics;
+mod lane_frame;
 mod limits;
 #[cfg(test)]
 mod model_tests;
@@ -16,6 +19,7 @@ mod spheres;
 #[cfg(test)]
 pub(crate) mod toy_robots;
 mod urdf;
+mod urdf_limits;
 
 use std::path::Path;
 
@@ -23,7 +27,8 @@ pub use collision::{AllowedReason, CollisionModel, LinkShape, Sphere, SphereCove
 pub use error::RobotError;
 pub use gripper::{Gripper, GripperBox, GripperGeometry};
 pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};
-pub use kinematics::{BodyWrenches, KinematicModel, KinematicState, LaneFrame, MAX_JOINTS};
+pub use kinematics::{KinematicModel, MAX_JOINTS};
+pub use lane_frame::{BodyWrenches, KinematicState, LaneFrame};
 pub use limits::{JointLimits, LimitViolation};
 pub use settings::{
     GripperSettings, JointLimitOverride, PoseSettings, RobotSettings, SphereSettings,

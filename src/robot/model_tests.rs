@@ -240,10 +240,8 @@ fn wrong_names_are_told_with_those_that_exist() {
     });
     assert!(matches!(pair, RobotError::UnknownLink { link, .. } if link == "l9"));
     let limit = refusal(MIMIC_URDF, |s| {
-        drop(
-            s.joint_limits
-                .insert("j9".into(), JointLimitOverride::default()),
-        )
+        s.joint_limits
+            .insert("j9".into(), JointLimitOverride::default());
     });
     assert!(matches!(limit, RobotError::UnknownJoint { joint, .. } if joint == "j9"));
 }

@@ -1,16 +1,14 @@
 //! From a parsed URDF to bodies and joints.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use nalgebra::{Matrix3, Rotation3, Translation3, Unit, UnitQuaternion, Vector3};
+use nalgebra::{Translation3, Unit, UnitQuaternion, Vector3};
 use urdf_rs::JointType;
 
-use super::kinematics::{BodyJoint, FixedRotation, LinkJoint, LinkMotion, MotionKind, MAX_JOINTS};
-use super::{JointLimits, KinematicModel, RobotError, RobotSettings};
+use super::joints::LinkMotion;
+use super::kinematics::MAX_JOINTS;
+use super::{RobotError, RobotSettings};
 use crate::geometry::Pose;
-
-/// Offsets below this are rounding of the URDF's rpy angles, m.
-const ZERO_OFFSET_M: f64 = 1e-9;
 
 /// Reads URDF text.
 pub(super) fn parse(urdf: &str) -> Result<urdf_rs::Robot, RobotError> {
@@ -31,16 +29,16 @@ pub(super) fn pose(origin: &urdf_rs::Pose) -> Pose {
 
 /// The URDF as a tree, with the chain that is planned.
 pub(super) struct Tree<'a> {
-    robot: &'a urdf_rs::Robot,
-    settings: &'a RobotSettings,
+    pub(super) robot: &'a urdf_rs::Robot,
+    pub(super) settings: &'a RobotSettings,
     link_index: HashMap<&'a str, usize>,
     joint_index: HashMap<&'a str, usize>,
     /// Joint above each link.
-    joint_above: Vec<Option<usize>>,
+    pub(super) joint_above: Vec<Option<usize>>,
     /// Joints from base to tool.
     chain: Vec<usize>,
     /// Planned joints, in order.
-    planned: Vec<usize>,
+    pub(super) planned: Vec<usize>,
 }
 
 /// Where a joint gets its position from.
@@ -78,7 +76,7 @@ impl<'a> Tree<'a> {
         Ok(tree)
     }
 
-    fn link(&self, name: &str) -> Result<usize, RobotError> {
+    pub(super) fn link(&self, name: &str) -> Result<usize, RobotError> {
         self.link_index
             .get(name)
             .copied()
@@ -94,7 +92,7 @@ impl<'a> Tree<'a> {
             })
     }
 
-    fn joint(&self, name: &str) -> Result<usize, RobotError> {
+    pub(super) fn joint(&self, name: &str) -> Result<usize, RobotError> {
         self.joint_index
             .get(name)
             .copied()
@@ -154,13 +152,13 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn parent(&self, joint: usize) -> usize {
+    pub(super) fn parent(&self, joint: usize) -> usize {
         // both ends were checked in connect()
         self.link_index[self.robot.joints[joint].parent.link.as_str()]
     }
 
     /// The link and those above it, upwards; one too many if there is a loop.
-    fn ancestry(&self, link: usize) -> Vec<usize> {
+    pub(super) fn ancestry(&self, link: usize) -> Vec<usize> {
         let mut out = vec![link];
         let mut at = link;
         while let Some(joint) = self.joint_above[at] {
@@ -295,7 +293,7 @@ impl<'a> Tree<'a> {
     }
 
     /// What moves a link against its parent, and the constant part of it.
-    fn motion(&self, joint: usize) -> Result<(LinkMotion, Pose), RobotError> {
+    pub(super) fn motion(&self, joint: usize) -> Result<(LinkMotion, Pose), RobotError> {
         let description = &self.robot.joints[joint];
         let origin = pose(&description.origin);
         let turn = match description.joint_type {
@@ -350,226 +348,6 @@ impl<'a> Tree<'a> {
                 origin,
             ),
         })
-    }
-
-    /// Links, parents first and those on the way to the tool before all others, so that body i + 1 is the one
-    /// that planned joint i moves wherever the chain has no mimic joint.
-    fn link_order(&self) -> Result<Vec<usize>, RobotError> {
-        let tool = self.link(&self.settings.tool_link)?;
-        let mut order: Vec<usize> = self.ancestry(tool);
-        order.reverse();
-        let mut rest: Vec<usize> = (0..self.robot.links.len())
-            .filter(|l| !order.contains(l))
-            .collect();
-        rest.sort_by_key(|&l| self.ancestry(l).len());
-        order.extend(rest);
-        Ok(order)
-    }
-
-    /// The kinematic model.
-    pub fn kinematics(&self) -> Result<KinematicModel, RobotError> {
-        let order = self.link_order()?;
-        let mut place = vec![0; order.len()];
-        for (position, &link) in order.iter().enumerate() {
-            place[link] = position;
-        }
-        let mut links: Vec<LinkJoint> = Vec::with_capacity(order.len());
-        let mut bodies: Vec<BodyJoint> = Vec::new();
-        let mut link_bodies: Vec<(usize, Pose)> = Vec::with_capacity(order.len());
-        for &link in &order {
-            let name = self.robot.links[link].name.clone();
-            let Some(joint) = self.joint_above[link] else {
-                links.push(LinkJoint {
-                    name,
-                    parent: None,
-                    parent_from_joint: Pose::identity(),
-                    motion: LinkMotion::Fixed,
-                });
-                link_bodies.push((0, Pose::identity()));
-                continue;
-            };
-            let (motion, parent_from_joint) = self.motion(joint)?;
-            let parent = place[self.parent(joint)];
-            let (parent_body, body_from_parent) = link_bodies[parent];
-            let body_from_joint = body_from_parent * parent_from_joint;
-            link_bodies.push(
-                match BodyJoint::new(&motion, parent_body, &body_from_joint) {
-                    None => (parent_body, body_from_joint),
-                    Some((body, body_from_link)) => {
-                        bodies.push(body);
-                        (bodies.len(), body_from_link)
-                    }
-                },
-            );
-            links.push(LinkJoint {
-                name,
-                parent: Some(parent),
-                parent_from_joint,
-                motion,
-            });
-        }
-        let base = place[self.link(&self.settings.base_link)?];
-        let tool = place[self.link(&self.settings.tool_link)?];
-        express_in_base(&mut bodies, &mut link_bodies, base)?;
-        Ok(KinematicModel {
-            joint_names: self
-                .planned
-                .iter()
-                .map(|&j| self.robot.joints[j].name.clone())
-                .collect(),
-            body_joints: bodies,
-            links,
-            link_bodies,
-            base,
-            tool,
-        })
-    }
-
-    /// Limits of the planned joints: the settings first, then the URDF, then the rules for what it cannot say.
-    pub fn limits(&self) -> Result<JointLimits, RobotError> {
-        for name in self.settings.joint_limits.keys() {
-            self.joint(name)?;
-        }
-        let none = BTreeMap::new();
-        let overrides = if self.settings.joint_limits.is_empty() {
-            &none
-        } else {
-            &self.settings.joint_limits
-        };
-        let mut limits = JointLimits {
-            names: Vec::new(),
-            lower: Vec::new(),
-            upper: Vec::new(),
-            velocity: Vec::new(),
-            acceleration: Vec::new(),
-            jerk: Vec::new(),
-            continuous: Vec::new(),
-        };
-        for &joint in &self.planned {
-            let joint = &self.robot.joints[joint];
-            let given = overrides.get(&joint.name).cloned().unwrap_or_default();
-            let continuous = joint.joint_type == JointType::Continuous;
-            let turn = std::f64::consts::TAU;
-            let (lower, upper) = if continuous {
-                (-turn, turn)
-            } else {
-                (joint.limit.lower, joint.limit.upper)
-            };
-            let velocity = given.velocity.unwrap_or(joint.limit.velocity);
-            let acceleration = given
-                .acceleration
-                .unwrap_or(velocity / self.settings.acceleration_time_s);
-            limits.names.push(joint.name.clone());
-            limits.lower.push(given.lower.unwrap_or(lower));
-            limits.upper.push(given.upper.unwrap_or(upper));
-            limits.velocity.push(velocity);
-            limits.acceleration.push(acceleration);
-            limits.jerk.push(
-                given
-                    .jerk
-                    .unwrap_or(acceleration / self.settings.jerk_time_s),
-            );
-            limits.continuous.push(continuous);
-        }
-        limits.validate()?;
-        Ok(limits)
-    }
-}
-
-/// Makes the base link's frame the world: all that hangs on body 0 is expressed in it.
-fn express_in_base(
-    bodies: &mut [BodyJoint],
-    link_bodies: &mut [(usize, Pose)],
-    base: usize,
-) -> Result<(), RobotError> {
-    let (base_body, root_from_base) = link_bodies[base];
-    if base_body != 0 {
-        return Err(RobotError::NoTree {
-            reason: "a planned joint moves the base link".into(),
-        });
-    }
-    let base_from_root = root_from_base.inverse();
-    for (body, pose) in link_bodies.iter_mut().filter(|(body, _)| *body == 0) {
-        debug_assert_eq!(*body, 0);
-        *pose = base_from_root * *pose;
-    }
-    for body in bodies.iter_mut().filter(|b| b.parent == 0) {
-        body.set_placement(base_from_root * body.parent_from_body);
-    }
-    Ok(())
-}
-
-impl BodyJoint {
-    /// The body that a joint begins, and the link's pose in it; `None` for a fixed joint.
-    fn new(motion: &LinkMotion, parent: usize, parent_from_joint: &Pose) -> Option<(Self, Pose)> {
-        let (kind, axis, variable, multiplier, offset) = match motion {
-            LinkMotion::Fixed => return None,
-            LinkMotion::Turn {
-                axis,
-                variable,
-                multiplier,
-                offset,
-            } => (MotionKind::Turn, axis, variable, multiplier, offset),
-            LinkMotion::Slide {
-                axis,
-                variable,
-                multiplier,
-                offset,
-            } => (MotionKind::Slide, axis, variable, multiplier, offset),
-        };
-        let joint_from_body = Pose::from_parts(Translation3::identity(), z_to(axis));
-        let mut body = BodyJoint {
-            parent,
-            parent_from_body: Pose::identity(),
-            rotation: FixedRotation::Identity,
-            offset_m: [0.0; 3],
-            kind,
-            variable: *variable,
-            multiplier: *multiplier as f32,
-            position_offset: *offset as f32,
-        };
-        body.set_placement(parent_from_joint * joint_from_body);
-        Some((body, joint_from_body.inverse()))
-    }
-
-    fn set_placement(&mut self, parent_from_body: Pose) {
-        self.parent_from_body = parent_from_body;
-        self.rotation = FixedRotation::classify(&parent_from_body.rotation);
-        self.offset_m = std::array::from_fn(|k| {
-            let t = parent_from_body.translation.vector[k];
-            if t.abs() < ZERO_OFFSET_M {
-                0.0
-            } else {
-                t as f32
-            }
-        });
-    }
-}
-
-/// A rotation that takes z to `axis`; for the six axis directions one that only permutes axes, which the
-/// kernels apply without multiplications.
-fn z_to(axis: &Unit<Vector3<f64>>) -> UnitQuaternion<f64> {
-    let (x, y, z) = (Vector3::x(), Vector3::y(), Vector3::z());
-    let permuted = |columns: [Vector3<f64>; 3]| {
-        UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(
-            Matrix3::from_columns(&columns),
-        ))
-    };
-    let along = |direction: &Vector3<f64>| axis.dot(direction) > 1.0 - 1e-12;
-    if along(&z) {
-        UnitQuaternion::identity()
-    } else if along(&-z) {
-        permuted([x, -y, -z])
-    } else if along(&x) {
-        permuted([y, z, x])
-    } else if along(&-x) {
-        permuted([z, y, -x])
-    } else if along(&y) {
-        permuted([z, x, y])
-    } else if along(&-y) {
-        permuted([x, z, -y])
-    } else {
-        UnitQuaternion::rotation_between(&z, axis).unwrap_or_default()
     }
 }
 

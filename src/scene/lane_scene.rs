@@ -148,7 +148,7 @@ impl LaneObstacle {
     }
 
     #[inline(always)]
-    fn from_center(&self, point: &Lanes3) -> Lanes3 {
+    fn offset_from_center(&self, point: &Lanes3) -> Lanes3 {
         sub(point, &splat3(self.center))
     }
 
@@ -175,8 +175,8 @@ impl LaneObstacle {
 
     /// From the nearest point of a segment along z.
     #[inline(always)]
-    fn from_segment(&self, point: &Lanes3) -> Lanes3 {
-        let offset = self.from_center(point);
+    fn offset_from_segment(&self, point: &Lanes3) -> Lanes3 {
+        let offset = self.offset_from_center(point);
         let half = splat(self.half[2]);
         let t = self.along(2, &offset).fast_max(-half).fast_min(half);
         mul_add(&splat3(self.axes[2]), -t, &offset)
@@ -187,15 +187,15 @@ impl LaneObstacle {
     fn core_distance_squared(&self, point: &Lanes3) -> Lanes {
         match self.kind {
             ObstacleKind::Sphere => {
-                let offset = self.from_center(point);
+                let offset = self.offset_from_center(point);
                 dot(&offset, &offset)
             }
             ObstacleKind::Capsule => {
-                let offset = self.from_segment(point);
+                let offset = self.offset_from_segment(point);
                 dot(&offset, &offset)
             }
             ObstacleKind::Cylinder => {
-                let offset = self.from_center(point);
+                let offset = self.offset_from_center(point);
                 let height = self.along(2, &offset);
                 let rho2 = (dot(&offset, &offset) - height * height).fast_max(ZERO);
                 let side = (rho2.sqrt() - splat(self.half[0])).fast_max(ZERO);
@@ -203,7 +203,7 @@ impl LaneObstacle {
                 side.mul_add(side, cap * cap)
             }
             _ => {
-                let local = self.local(&self.from_center(point));
+                let local = self.local(&self.offset_from_center(point));
                 let beyond: Lanes3 =
                     std::array::from_fn(|k| (local[k].abs() - splat(self.half[k])).fast_max(ZERO));
                 dot(&beyond, &beyond)
@@ -216,7 +216,7 @@ impl LaneObstacle {
     #[inline(always)]
     pub fn is_near(&self, point: &Lanes3, reach: Lanes) -> Lanes {
         if self.kind == ObstacleKind::Plane {
-            let height = self.along(2, &self.from_center(point));
+            let height = self.along(2, &self.offset_from_center(point));
             return height.simd_lt(reach + splat(self.rounding));
         }
         let reach = reach + splat(self.rounding);
@@ -237,12 +237,12 @@ impl LaneObstacle {
     #[inline(always)]
     pub fn distance_and_gradient(&self, point: &Lanes3) -> (Lanes, Lanes3) {
         let (distance, gradient) = match self.kind {
-            ObstacleKind::Sphere => away(&self.from_center(point)),
-            ObstacleKind::Capsule => away(&self.from_segment(point)),
+            ObstacleKind::Sphere => away(&self.offset_from_center(point)),
+            ObstacleKind::Capsule => away(&self.offset_from_segment(point)),
             ObstacleKind::Box => self.box_distance(point),
             ObstacleKind::Cylinder => self.cylinder_distance(point),
             ObstacleKind::Plane => (
-                self.along(2, &self.from_center(point)),
+                self.along(2, &self.offset_from_center(point)),
                 splat3(self.axes[2]),
             ),
             ObstacleKind::Grid => self.grid_distance(point),
@@ -252,7 +252,7 @@ impl LaneObstacle {
 
     #[inline(always)]
     fn box_distance(&self, point: &Lanes3) -> (Lanes, Lanes3) {
-        let local = self.local(&self.from_center(point));
+        let local = self.local(&self.offset_from_center(point));
         let beyond: Lanes3 = std::array::from_fn(|k| local[k].abs() - splat(self.half[k]));
         let outside = beyond.map(|v| v.fast_max(ZERO));
         let squared = dot(&outside, &outside);
@@ -277,7 +277,7 @@ impl LaneObstacle {
 
     #[inline(always)]
     fn cylinder_distance(&self, point: &Lanes3) -> (Lanes, Lanes3) {
-        let offset = self.from_center(point);
+        let offset = self.offset_from_center(point);
         let height = self.along(2, &offset);
         let axis = splat3(self.axes[2]);
         let radial = mul_add(&axis, -height, &offset);
@@ -302,7 +302,7 @@ impl LaneObstacle {
     }
 
     fn grid_distance(&self, point: &Lanes3) -> (Lanes, Lanes3) {
-        let local = self.local(&self.from_center(point));
+        let local = self.local(&self.offset_from_center(point));
         match &self.grid {
             Some(grid) => {
                 let (distance, gradient) = grid.distance_and_gradient(&local);
@@ -322,154 +322,5 @@ fn away(offset: &Lanes3) -> (Lanes, Lanes3) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::geometry::Pose;
-    use nalgebra::{Point3, UnitQuaternion, Vector3};
-    use rand::{RngExt, SeedableRng};
-
-    fn objects() -> Vec<SceneObject> {
-        let pose = Pose::from_parts(
-            nalgebra::Translation3::new(0.2, -0.1, 0.3),
-            UnitQuaternion::from_euler_angles(0.4, -0.7, 1.1),
-        );
-        let sphere = Shape::Sphere { radius_m: 0.25 };
-        let grid = VoxelGrid::from_distance(&sphere, [-0.4; 3], 0.02, [41; 3]);
-        [
-            sphere,
-            Shape::Capsule {
-                radius_m: 0.1,
-                length_m: 0.4,
-            },
-            Shape::Box {
-                half_extents_m: [0.3, 0.2, 0.1],
-            },
-            Shape::Cylinder {
-                radius_m: 0.2,
-                length_m: 0.5,
-            },
-            Shape::Plane,
-            Shape::Voxels(Arc::new(grid)),
-        ]
-        .into_iter()
-        .map(|shape| {
-            let mut object = SceneObject::new(shape.kind(), shape, pose);
-            object.margin_m = 0.01;
-            object
-        })
-        .collect()
-    }
-
-    fn points(seed: u64, reach: f32) -> (Lanes3, Vec<Point3<f64>>) {
-        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
-        let values: [[f32; 16]; 3] =
-            std::array::from_fn(|_| std::array::from_fn(|_| rng.random_range(-reach..reach)));
-        let single = (0..16)
-            .map(|l| Point3::from(std::array::from_fn(|k| f64::from(values[k][l]))))
-            .collect();
-        (values.map(Lanes::from), single)
-    }
-
-    #[test]
-    fn kernels_agree_with_double_precision() {
-        for object in objects() {
-            let lanes = LaneScene::from_scene(&Scene {
-                objects: vec![object.clone()],
-            });
-            for seed in 0..40 {
-                let (p, single) = points(seed, 0.9);
-                let (distance, gradient) = lanes.obstacles()[0].distance_and_gradient(&p);
-                let near = lanes.obstacles()[0].is_nearer(&p, splat(0.08)).to_bitmask();
-                for (lane, q) in single.iter().enumerate() {
-                    let (exact, exact_gradient) = object.distance_and_gradient(q);
-                    let found = f64::from(distance.to_array()[lane]);
-                    assert!(
-                        (found - exact).abs() < 2e-6,
-                        "{} {found} {exact}",
-                        object.name
-                    );
-                    if (exact - 0.08).abs() > 1e-5 {
-                        assert_eq!(
-                            near >> lane & 1 == 1,
-                            exact < 0.08,
-                            "{} {exact}",
-                            object.name
-                        );
-                    }
-                    let g = Vector3::from_fn(|k, _| f64::from(gradient[k].to_array()[lane]));
-                    // two faces equally near: either gradient is right
-                    let nudged = object
-                        .distance_and_gradient(&(q + Vector3::new(1e-5, 2e-5, -1e-5)))
-                        .1;
-                    if (nudged - exact_gradient).norm() < 1e-2 {
-                        assert!(
-                            (g - exact_gradient).norm() < 2e-3,
-                            "{} {g} {exact_gradient}",
-                            object.name
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn names_follow_the_kernels_order() {
-        let mut all = objects();
-        all.reverse();
-        let lanes = LaneScene::from_scene(&Scene { objects: all });
-        for (index, kind) in ["sphere", "capsule", "box", "cylinder", "plane", "voxels"]
-            .iter()
-            .enumerate()
-        {
-            assert_eq!((lanes.name(index), lanes.index(kind)), (*kind, Some(index)));
-        }
-    }
-
-    #[test]
-    fn a_mesh_is_followed_within_its_grid() {
-        use crate::scene::TriangleMesh;
-        let corner = |i: usize| std::array::from_fn(|k| if i >> k & 1 == 0 { -0.1 } else { 0.1 });
-        let quads = [
-            [0, 2, 3, 1],
-            [4, 5, 7, 6],
-            [0, 1, 5, 4],
-            [2, 6, 7, 3],
-            [0, 4, 6, 2],
-            [1, 3, 7, 5],
-        ];
-        let triangles = quads
-            .iter()
-            .flat_map(|q| [[q[0], q[1], q[2]], [q[0], q[2], q[3]]])
-            .collect();
-        let mesh = TriangleMesh {
-            vertices: (0..8).map(corner).collect(),
-            triangles,
-        };
-        let shape = Shape::Mesh(Arc::new(MeshDistance::new(&mesh).unwrap()));
-        let cube = Shape::Box {
-            half_extents_m: [0.1; 3],
-        };
-        let scene = Scene {
-            objects: vec![SceneObject::new(
-                "mesh",
-                shape,
-                Pose::translation(0.1, 0.0, 0.0),
-            )],
-        };
-        let lanes = LaneScene::from_scene(&scene);
-        for seed in 0..20 {
-            let (p, single) = points(seed, 0.2);
-            let (distance, _) = lanes.obstacles()[0].distance_and_gradient(&p);
-            for (lane, q) in single.iter().enumerate() {
-                let exact = cube.distance(&(q - Vector3::new(0.1, 0.0, 0.0)));
-                let found = f64::from(distance.to_array()[lane]);
-                // outside the grid the distance to the cube is added, which is never less than the truth allows
-                assert!(
-                    found > exact - 0.005 && found < exact + 0.03,
-                    "{found} {exact}"
-                );
-            }
-        }
-    }
-}
+#[path = "lane_scene_tests.rs"]
+mod tests;
