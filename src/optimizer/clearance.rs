@@ -7,8 +7,11 @@ use crate::lanes::{splat, Lanes};
 
 /// Clearance required and wanted over the path fraction s in [0, 1], all in m:
 ///
-/// required(s) = min(margin, kept start + rise s, kept end + rise (1 - s))
-/// wanted(s)   = min(onset, start + wanted_rise s, end + wanted_rise (1 - s)), not below required(s) + 2 mm
+/// required(s) = min(margin, kept start + rise s, kept end + rise r)
+/// wanted(s)   = min(onset, start + wanted_rise s, end + wanted_rise r), not below required(s) + 2 mm
+///
+/// with r = 1 - s, or its square where the end is gentle: a motion that comes to rest covers the last of its way with the
+/// square of the time that is left, and fingers around an object stay around it for several centimetres.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClearanceRamp {
     /// Required away from the ends.
@@ -20,6 +23,7 @@ pub struct ClearanceRamp {
     pub end_m: f32,
     /// Rise of the required clearance per unit of path fraction.
     pub rise_m: f32,
+    pub gentle_end: bool,
 }
 
 /// Rise of the wanted clearance per unit of path fraction [m].
@@ -37,12 +41,23 @@ impl ClearanceRamp {
         }
     }
 
+    /// What is left of the path, as the end counts it.
+    #[inline]
+    fn remaining(&self, fraction: Lanes) -> Lanes {
+        let left = Lanes::ONE - fraction;
+        if self.gentle_end {
+            left * left
+        } else {
+            left
+        }
+    }
+
     /// Required clearance [m].
     #[inline]
     pub fn required(&self, fraction: Lanes) -> Lanes {
         let rise = splat(self.rise_m);
         let from_start = rise.mul_add(fraction, splat(Self::kept(self.start_m)));
-        let to_end = rise.mul_add(Lanes::ONE - fraction, splat(Self::kept(self.end_m)));
+        let to_end = rise.mul_add(self.remaining(fraction), splat(Self::kept(self.end_m)));
         splat(self.margin_m).fast_min(from_start.fast_min(to_end))
     }
 
@@ -51,7 +66,7 @@ impl ClearanceRamp {
     pub fn wanted(&self, fraction: Lanes) -> Lanes {
         let rise = splat(WANTED_RISE_M);
         let from_start = rise.mul_add(fraction, splat(self.start_m));
-        let to_end = rise.mul_add(Lanes::ONE - fraction, splat(self.end_m));
+        let to_end = rise.mul_add(self.remaining(fraction), splat(self.end_m));
         let least = self.required(fraction) + splat(LEAST_ONSET_M);
         splat(self.onset_m)
             .fast_min(from_start.fast_min(to_end))
@@ -76,6 +91,7 @@ mod tests {
             start_m: 0.05,
             end_m: 0.001,
             rise_m: 0.02,
+            gentle_end: false,
         };
         let at = |s: f32| {
             (
@@ -103,10 +119,12 @@ mod tests {
             onset_m: 0.02,
             start_m: 0.3,
             end_m: -0.012,
-            rise_m: 0.2,
+            rise_m: 0.3,
+            gentle_end: true,
         };
         let required = |s: f32| ramp.required(splat(s)).to_array()[0];
         assert!((required(1.0) + 0.014).abs() < 1e-6);
-        assert_eq!(required(0.9), 0.005);
+        assert!(required(0.9) < 0.0, "the fingers are still around it");
+        assert_eq!(required(0.7), 0.005);
     }
 }

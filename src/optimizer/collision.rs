@@ -56,7 +56,9 @@ pub struct CollisionTerms {
     self_onset_m: f32,
     /// Required clearance away from the ends [m].
     pub margin_m: f32,
-    /// Clearance of the start to the scene and of the robot to itself [m].
+    /// Required clearance of the robot to itself [m]; see [`Self::limit_self_margin`].
+    self_margin_m: f32,
+    /// Clearance of the start to the scene [m].
     pub start_clearance_m: f32,
     /// Clearance of the start to the object to be grasped [m].
     pub start_target_clearance_m: f32,
@@ -95,6 +97,7 @@ impl CollisionTerms {
             onset_m: settings.onset_m.max(margin_m as f32 + LEAST_RUN_UP_M),
             self_onset_m: settings.self_onset_m,
             margin_m: margin_m as f32,
+            self_margin_m: SELF_MARGIN_M,
             start_clearance_m: FAR_M,
             start_target_clearance_m: FAR_M,
         }
@@ -109,7 +112,13 @@ impl CollisionTerms {
         }
     }
 
-    /// Ramp against the scene and the robot itself, for a goal.
+    /// Neighbouring links stand as close as their spheres make them, in every configuration: no more than half of what start
+    /// and goals themselves have [m] can be asked for on the way.
+    pub fn limit_self_margin(&mut self, own_clearance_m: f32) {
+        self.self_margin_m = self.self_margin_m.min(0.5 * own_clearance_m.max(0.0));
+    }
+
+    /// Ramp against the scene, for a goal.
     pub fn scene_ramp(&self, goal: &GoalPoint) -> ClearanceRamp {
         ClearanceRamp {
             margin_m: self.margin_m,
@@ -117,6 +126,7 @@ impl CollisionTerms {
             start_m: self.start_clearance_m,
             end_m: goal.clearance_m,
             rise_m: SCENE_RISE_M,
+            gentle_end: false,
         }
     }
 
@@ -128,6 +138,7 @@ impl CollisionTerms {
             start_m: self.start_target_clearance_m,
             end_m: goal.target_clearance_m,
             rise_m: TARGET_RISE_M,
+            gentle_end: true,
         }
     }
 
@@ -183,7 +194,11 @@ impl CollisionTerms {
         }
         if included.own {
             let mut distance = far;
-            let own_wanted = wanted.fast_min(splat(self.self_onset_m));
+            let onset = self
+                .self_onset_m
+                .min(2.0 * self.self_margin_m)
+                .max(LEAST_SELF_ONSET_M);
+            let own_wanted = wanted.fast_min(splat(onset));
             self.own.evaluate(
                 state,
                 &active.own,
@@ -192,7 +207,7 @@ impl CollisionTerms {
                 &mut sum,
                 &mut distance,
             );
-            excess = excess.fast_min(distance - required.fast_min(splat(SELF_MARGIN_M)));
+            excess = excess.fast_min(distance - required.fast_min(splat(self.self_margin_m)));
         }
         if let (Some(target), Some(active), true) = (&self.target, &active.target, included.target)
         {
@@ -214,7 +229,7 @@ impl CollisionTerms {
         horizontal_min(excess)
     }
 
-    /// Bit mask of the lanes that come nearer than `scene_margin` to the scene (at most 5 mm of it to the robot itself) or
+    /// Bit mask of the lanes that come nearer than `scene_margin` to the scene (at most the self margin of it to the robot itself) or
     /// than `target_margin` to the object to be grasped [m].
     pub fn blocked(
         &self,
@@ -228,7 +243,7 @@ impl CollisionTerms {
         }
         mask | self
             .own
-            .in_collision(state, scene_margin.fast_min(splat(SELF_MARGIN_M)))
+            .in_collision(state, scene_margin.fast_min(splat(self.self_margin_m)))
     }
 
     /// Whether [`Self::blocked`] would have any bit; stops at the first collision.
@@ -246,25 +261,25 @@ impl CollisionTerms {
                 .is_some_and(|t| t.any_in_collision(state, target_margin + shift))
             || self
                 .own
-                .any_in_collision(state, scene_margin.fast_min(splat(SELF_MARGIN_M)))
+                .any_in_collision(state, scene_margin.fast_min(splat(self.self_margin_m)))
     }
 
-    /// The nearest pair of the first lane, among scene and links.
-    pub fn nearest(&self, state: &KinematicState) -> Option<Nearest> {
-        let to_scene = self.scene.clearance(state, 0).map(|c| Nearest {
+    /// The nearest link and object of the scene, in the first lane.
+    pub fn nearest_in_scene(&self, state: &KinematicState) -> Option<Nearest> {
+        self.scene.clearance(state, 0).map(|c| Nearest {
             distance_m: c.distance_m,
             link: c.link,
             other: c.object,
-        });
-        let own = self.own.clearance(state, 0).map(|c| Nearest {
+        })
+    }
+
+    /// The nearest pair of links, in the first lane.
+    pub fn nearest_links(&self, state: &KinematicState) -> Option<Nearest> {
+        self.own.clearance(state, 0).map(|c| Nearest {
             distance_m: c.distance_m,
             link: c.links.0,
             other: c.links.1,
-        });
-        to_scene
-            .into_iter()
-            .chain(own)
-            .min_by(|a, b| a.distance_m.total_cmp(&b.distance_m))
+        })
     }
 
     /// The nearest link of the first lane to the object to be grasped.
@@ -279,3 +294,4 @@ impl CollisionTerms {
 
 /// Activation distances are kept above this [m].
 const LEAST_ACTIVATION_M: f32 = 0.005;
+const LEAST_SELF_ONSET_M: f32 = 0.001;

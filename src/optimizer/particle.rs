@@ -18,7 +18,7 @@ pub enum Origin {
 #[derive(Clone, Debug)]
 pub struct GoalPoint {
     pub q: JointRow,
-    /// Distance to the scene and of the robot to itself at the goal [m].
+    /// Distance to the scene at the goal [m].
     pub clearance_m: f32,
     /// Distance to the object that is grasped there [m], negative inside the conservative spheres.
     pub target_clearance_m: f32,

@@ -32,8 +32,10 @@ pub struct Checker {
 /// Clearances of one configuration [m].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clearance {
-    /// To the scene and to the robot itself.
+    /// To the scene.
     pub scene_m: f32,
+    /// Of the robot to itself.
+    pub own_m: f32,
     /// To the object to be grasped.
     pub target_m: f32,
 }
@@ -131,7 +133,8 @@ impl Checker {
         self.robot.kinematics.forward(&self.q, &mut self.state);
         let distance = |n: Option<Nearest>| n.map_or(FAR_M, |n| n.distance_m as f32);
         Clearance {
-            scene_m: distance(self.collision.nearest(&self.state)),
+            scene_m: distance(self.collision.nearest_in_scene(&self.state)),
+            own_m: distance(self.collision.nearest_links(&self.state)),
             target_m: distance(self.collision.nearest_to_target(&self.state)),
         }
     }
@@ -195,8 +198,9 @@ impl Checker {
             None
         };
         self.collision
-            .nearest(&self.state)
+            .nearest_in_scene(&self.state)
             .into_iter()
+            .chain(self.collision.nearest_links(&self.state))
             .chain(to_target)
             .min_by(|a, b| a.distance_m.total_cmp(&b.distance_m))
             .map(|n| Contact {

@@ -11,7 +11,7 @@ use super::checker::DenseCheck;
 use super::error::PlanError;
 use super::finish::{Finished, Finisher};
 use super::goals::{self, FoundGoal};
-use super::grasps::{closed_width_m, open_hand_is_clear};
+use super::grasps::open_hand_seems_clear;
 use super::request::PlanRequest;
 use super::result::{Plan, Progress, Stage, StageTiming};
 use super::seeds::{self, Seeds};
@@ -227,8 +227,7 @@ impl Search<'_> {
                 let world_from_gripper = tool * gripper.tool_from_gripper;
                 let object_from_gripper = world_from_object.inverse() * world_from_gripper;
                 f64::from(energy.energy(&world_from_gripper.cast())) <= worst_energy
-                    && open_hand_is_clear(object, &gripper.geometry, &object_from_gripper)
-                    && closed_width_m(object, &gripper.geometry, &object_from_gripper).is_some()
+                    && open_hand_seems_clear(object, &gripper.geometry, &object_from_gripper)
             }
             _ => true,
         };

@@ -98,6 +98,13 @@ impl Finisher<'_> {
                 width_m: grasp.width_m.unwrap_or(0.0),
             };
         }
+        // A moved grasp must still hold something.
+        if goal.grasp.is_some()
+            && world.target.is_some()
+            && grasp.as_ref().is_some_and(|g| g.width_m.is_none())
+        {
+            return None;
+        }
         let mut phases = vec![reach];
         if let (Some(grasp), true) = (&grasp, self.request.lift_distance_m > 0.0) {
             let (lift, check) = self.lift(world, candidate.spline.end(), &end, grasp)?;

@@ -114,12 +114,13 @@ pub fn find(
 fn joints(world: &mut World, q: &[f64]) -> Result<FoundGoal, PlanError> {
     let row = joint_row(q);
     let clearance = world.checker.clearance(row);
-    if clearance.scene_m <= 0.0 {
+    if clearance.scene_m.min(clearance.own_m) <= 0.0 {
         let contact = world.checker.nearest_contact(row, false);
         let reason =
             contact.map_or_else(|| "the robot touches itself".to_string(), |c| c.to_string());
         return Err(PlanError::GoalInCollision { reason });
     }
+    world.limit_self_margin(clearance.own_m);
     Ok(FoundGoal {
         point: GoalPoint {
             q: row,
@@ -176,8 +177,12 @@ fn pose(
         );
         return Err(PlanError::GoalInCollision { reason });
     }
-    Ok(search
-        .best(settings.goal_branches)
+    let best = search.best(settings.goal_branches);
+    for branch in &best {
+        let own_m = world.checker.clearance(branch.q).own_m;
+        world.limit_self_margin(own_m);
+    }
+    Ok(best
         .into_iter()
         .map(|branch| FoundGoal {
             entry_clearance_m: branch.clearance_m,
@@ -240,9 +245,22 @@ fn grasp_set(
         }
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    found.truncate(settings.goal_branches);
-    if !found.is_empty() {
-        return Ok(found.into_iter().map(|(_, goal)| goal).collect());
+    let mut chosen: Vec<FoundGoal> = Vec::new();
+    for (_, goal) in found {
+        if chosen.len() >= settings.goal_branches {
+            break;
+        }
+        // Only for the best: the straight way up takes longer to find than the grasp.
+        let lifts = request.lift_distance_m == 0.0
+            || lift::path(world, goal.point.q, request.lift_distance_m).is_some();
+        if lifts {
+            chosen.push(goal);
+        } else {
+            counts.lift_blocked += 1;
+        }
+    }
+    if !chosen.is_empty() {
+        return Ok(with_fixed_twins(chosen));
     }
     if counts.in_collision > 0 || counts.lift_blocked > 0 {
         return Err(PlanError::GoalInCollision {
@@ -252,6 +270,23 @@ fn grasp_set(
     Err(PlanError::NoIkSolution {
         reason: format!("object '{name}': {counts}"),
     })
+}
+
+/// Each movable goal a second time as it was sampled: where the field pulls the hand into the object, or away from a narrow
+/// way in, the sampled grasp itself still stands.
+fn with_fixed_twins(goals: Vec<FoundGoal>) -> Vec<FoundGoal> {
+    let fixed: Vec<FoundGoal> = goals
+        .iter()
+        .filter(|g| g.point.movable)
+        .map(|g| FoundGoal {
+            point: GoalPoint {
+                movable: false,
+                ..g.point.clone()
+            },
+            ..g.clone()
+        })
+        .collect();
+    goals.into_iter().chain(fixed).collect()
 }
 
 /// Batches of sixteen seeds for each half-turn of a grasp.
@@ -269,7 +304,7 @@ fn reach_grasp(
 ) -> Option<FoundGoal> {
     let robot = world.robot.clone();
     let gripper = robot.gripper.as_ref()?;
-    let (mut reached, mut lift_blocked) = (false, false);
+    let mut reached = false;
     let mut best: Option<(f32, FoundGoal)> = None;
     for object_from_gripper in [
         offer.object_from_gripper,
@@ -294,12 +329,6 @@ fn reach_grasp(
             else {
                 continue;
             };
-            if request.lift_distance_m > 0.0
-                && lift::path(world, branch.q, request.lift_distance_m).is_none()
-            {
-                lift_blocked = true;
-                continue;
-            }
             let goal = found_grasp(
                 world,
                 request,
@@ -313,10 +342,10 @@ fn reach_grasp(
         }
     }
     if best.is_none() {
-        match (reached, lift_blocked) {
-            (false, _) => counts.unreachable += 1,
-            (true, true) => counts.lift_blocked += 1,
-            (true, false) => counts.in_collision += 1,
+        if reached {
+            counts.in_collision += 1;
+        } else {
+            counts.unreachable += 1;
         }
     }
     best.map(|(_, goal)| goal)

@@ -92,6 +92,21 @@ pub fn open_hand_is_clear(
     )
 }
 
+/// The same on the sampled distance: fast enough for every candidate, but walls thinner than its grid are only felt nearby.
+pub fn open_hand_seems_clear(
+    object: &ObjectModel,
+    geometry: &GripperGeometry,
+    object_from_gripper: &Pose,
+) -> bool {
+    !gripper_collides(
+        &*object.distance,
+        object_from_gripper,
+        geometry,
+        geometry.max_opening_m,
+        0.0,
+    )
+}
+
 /// Distance of the pads when the hand closes on the object there [m]; `None` if they meet nothing.
 pub fn closed_width_m(
     object: &ObjectModel,

@@ -91,7 +91,9 @@ fn draw_trees(
         let Some(mut path) = found else { break };
         shortcut(&mut world.checker, &mut path, &tree, rng);
         let end = path[path.len() - 1];
-        let goal = roots.iter().position(|r| *r == end).unwrap_or(0);
+        // Movable goals have fixed twins with the same entry: paths go to both in turn.
+        let twins: Vec<usize> = (0..roots.len()).filter(|&i| roots[i] == end).collect();
+        let goal = twins.get(k % twins.len().max(1)).copied().unwrap_or(0);
         let straight = path.len() == 2;
         let corners = goals[goal].corners(&path[..path.len() - 1]);
         if seeds

@@ -129,7 +129,12 @@ impl World {
 
     fn measure_start(&mut self) -> Result<(), PlanError> {
         let clearance = self.checker.clearance(self.start);
-        if clearance.scene_m <= 0.0 || clearance.target_m <= 0.0 {
+        if clearance
+            .scene_m
+            .min(clearance.own_m)
+            .min(clearance.target_m)
+            <= 0.0
+        {
             let contact = self.checker.nearest_contact(self.start, true);
             if let Some(contact) = contact {
                 return Err(PlanError::StartInCollision(contact));
@@ -138,6 +143,7 @@ impl World {
         for collision in [&mut self.objective.collision, &mut self.checker.collision] {
             collision.start_clearance_m = clearance.scene_m;
             collision.start_target_clearance_m = clearance.target_m;
+            collision.limit_self_margin(clearance.own_m);
         }
         Ok(())
     }
@@ -147,6 +153,12 @@ impl World {
         self.grasp
             .as_ref()
             .map(|g| f64::from(g.energy(&world_from_gripper.cast())))
+    }
+
+    /// Asks for no more clearance between links than a goal has [m].
+    pub fn limit_self_margin(&mut self, own_clearance_m: f32) {
+        self.objective.collision.limit_self_margin(own_clearance_m);
+        self.checker.collision.limit_self_margin(own_clearance_m);
     }
 
     /// Sets the clearance required away from the ends [m].
