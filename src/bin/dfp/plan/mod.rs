@@ -1,5 +1,7 @@
 //! `dfp plan`: one problem file to a timed, verified trajectory.
 
+mod picture;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +20,7 @@ pub const DEFAULT_WEIGHTS: &str = "models/grasp_field.safetensors";
 #[command(after_help = "Examples:
   dfp plan examples/pick_mug.yaml --out plan.json
   dfp plan examples/joint_goal.yaml --json | jq .duration_s
-  dfp plan examples/pick_mug.yaml --seed 7 --period 0.01 --out plan.json
+  dfp plan examples/pick_mug.yaml --seed 7 --period 0.01 --out plan.json --picture plan.png
 
 The problem format is documented in examples/*.yaml. On failure the exit code is 1 and, with --json or --out, the
 output is {\"error\": {\"code\", \"moveit_code\", \"message\"}}.")]
@@ -28,6 +30,9 @@ pub struct Args {
     /// Writes the plan (or the error) as JSON.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Draws arm, scene, path and grasp as PNG.
+    #[arg(long)]
+    picture: Option<PathBuf>,
     /// Prints the plan (or the error) as JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -47,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         anyhow::bail!("--period is {}, it must be above 0 s", args.period);
     }
     let (report, summary) = match solve(&args) {
-        Ok(plan) => (plan_json(&plan, args.period), Ok(plan)),
+        Ok((plan, problem)) => (plan_json(&plan, args.period), Ok((plan, problem))),
         Err(failure) => (failure.to_json(), Err(failure)),
     };
     if let Some(path) = &args.out {
@@ -58,7 +63,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&report)?);
     }
     match summary {
-        Ok(plan) => {
+        Ok((plan, problem)) => {
+            if let Some(path) = &args.picture {
+                picture::save(path, &problem.robot, &problem.request, &plan)?;
+            }
             if !args.json {
                 print_summary(&plan, args.out.as_deref());
             }
@@ -102,14 +110,12 @@ impl From<ProblemError> for Failure {
     }
 }
 
-fn solve(args: &Args) -> Result<Plan, Failure> {
-    let Problem {
-        robot,
-        mut request,
-        planner,
-    } = Problem::load(&args.problem, &args.weights)?;
-    request.seed = args.seed.unwrap_or(request.seed);
-    Ok(Planner::new(robot, planner).plan(&request, &mut |_| ControlFlow::Continue(()))?)
+fn solve(args: &Args) -> Result<(Plan, Problem), Failure> {
+    let mut problem = Problem::load(&args.problem, &args.weights)?;
+    problem.request.seed = args.seed.unwrap_or(problem.request.seed);
+    let mut planner = Planner::new(problem.robot.clone(), problem.planner.clone());
+    let plan = planner.plan(&problem.request, &mut |_| ControlFlow::Continue(()))?;
+    Ok((plan, problem))
 }
 
 fn plan_json(plan: &Plan, period_s: f64) -> Value {
