@@ -4,6 +4,7 @@ mod mesh_report;
 mod robot_report;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context};
@@ -63,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 .collect();
             picture.add_robot(&robot, &middle)?;
             picture.add_frame(&robot.kinematics.tool_pose(&middle), 0.1);
-            show(&report, args.json, RobotReport::print)?;
+            show(&report, args.json)?;
         }
         "stl" | "obj" | "ply" => {
             let mesh = TriangleMesh::load(&args.file, args.scale)?;
@@ -71,7 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             picture.ground_z_m = Some(report.low_m[2] as f32);
             let shape = Shape::Mesh(MeshDistance::new(&mesh)?.into());
             picture.add_shape(&shape, &nalgebra::Isometry3::identity(), palette::MESH);
-            show(&report, args.json, MeshReport::print)?;
+            show(&report, args.json)?;
         }
         _ => bail!(
             "'{}' is neither a robot (.urdf) nor a mesh (.stl, .obj, .ply)",
@@ -79,7 +80,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ),
     }
     if let Some(file) = &args.picture {
-        let image = render(&picture, &Camera::around(&picture, 0.7, 0.35));
+        let image = render(&picture, &Camera::around(&picture, -0.7, 0.35));
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -90,13 +91,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show<T: Serialize>(report: &T, json: bool, print: impl Fn(&T)) -> anyhow::Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
+/// Writes a report; a reader that closes its end early (`| head`) is no error.
+fn show<T: Serialize + std::fmt::Display>(report: &T, json: bool) -> anyhow::Result<()> {
+    let text = if json {
+        serde_json::to_string_pretty(report)?
+            + "
+"
     } else {
-        print(report);
+        report.to_string()
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn load_robot(args: &Args) -> anyhow::Result<RobotModel> {

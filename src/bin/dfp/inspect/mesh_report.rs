@@ -1,6 +1,7 @@
 //! What was understood of a mesh.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use diffusion_field_planner::scene::TriangleMesh;
@@ -80,24 +81,29 @@ impl MeshReport {
             warnings,
         }
     }
+}
 
-    pub fn print(&self) {
+impl fmt::Display for MeshReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [x, y, z] = self.extent_m;
-        println!(
+        writeln!(
+            f,
             "mesh {}: {} vertices, {} triangles ({} without area)",
             self.file, self.vertices, self.triangles, self.degenerate
-        );
-        println!(
+        )?;
+        writeln!(
+            f,
             "  size {x:.4} x {y:.4} x {z:.4} m, from {:.4?} to {:.4?}",
             self.low_m, self.high_m
-        );
+        )?;
         match self.volume_m3 {
-            Some(volume) => println!("  watertight, volume {:.1} cm^3", 1e6 * volume),
-            None => println!("  not watertight: {} open edges", self.open_edges),
-        }
+            Some(volume) => writeln!(f, "  watertight, volume {:.1} cm^3", 1e6 * volume),
+            None => writeln!(f, "  not watertight: {} open edges", self.open_edges),
+        }?;
         for warning in &self.warnings {
-            println!("  warning: {warning}");
+            writeln!(f, "  warning: {warning}")?;
         }
+        Ok(())
     }
 }
 

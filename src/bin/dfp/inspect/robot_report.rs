@@ -1,5 +1,7 @@
 //! What was understood of a robot.
 
+use std::fmt;
+
 use diffusion_field_planner::robot::RobotModel;
 use serde::Serialize;
 
@@ -110,32 +112,39 @@ impl RobotReport {
             }),
         }
     }
+}
 
-    pub fn print(&self) {
-        println!(
+impl fmt::Display for RobotReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
             "robot {}: {} -> {}, {} joints, {} bodies",
             self.name,
             self.base_link,
             self.tool_link,
             self.joints.len(),
             self.bodies
-        );
-        println!(
+        )?;
+        writeln!(
+            f,
             "\n{:<24} {:>4} {:>9} {:>9} {:>9} {:>9} {:>9}",
             "joint", "unit", "lower", "upper", "unit/s", "unit/s^2", "unit/s^3"
-        );
+        )?;
         for j in &self.joints {
-            println!(
+            writeln!(
+                f,
                 "{:<24} {:>4} {:>9.4} {:>9.4} {:>9.3} {:>9.2} {:>9.1}",
                 j.name, j.unit, j.lower, j.upper, j.velocity, j.acceleration, j.jerk
-            );
+            )?;
         }
-        println!(
+        writeln!(
+            f,
             "\n{:<24} {:>4} {:>7} {:>9} {:>9}  shapes",
             "link", "body", "spheres", "over mm", "under mm"
-        );
+        )?;
         for l in &self.links {
-            println!(
+            writeln!(
+                f,
                 "{:<24} {:>4} {:>7} {:>9.1} {:>9.1}  {}",
                 l.link,
                 l.body,
@@ -143,24 +152,26 @@ impl RobotReport {
                 1e3 * l.over_cover_m,
                 1e3 * l.under_cover_m,
                 l.shapes.join(" ")
-            );
+            )?;
         }
-        println!(
+        writeln!(
+            f,
             "\n{} spheres; {} link pairs are tested against each other, these are not:",
             self.spheres, self.tested_link_pairs
-        );
+        )?;
         for pair in &self.allowed {
-            println!("  {} - {}: {}", pair.links.0, pair.links.1, pair.reason);
+            writeln!(f, "  {} - {}: {}", pair.links.0, pair.links.1, pair.reason)?;
         }
         match &self.gripper {
-            Some(g) => println!(
+            Some(g) => writeln!(
+                f,
                 "\ngripper on {}: fingers [{}], opens to {:.0} mm, tips {:.0} mm in front",
                 g.hand_link,
                 g.finger_joints.join(", "),
                 1e3 * g.max_opening_m,
                 1e3 * g.tip_m
             ),
-            None => println!("\nno gripper (the settings name none)"),
+            None => writeln!(f, "\nno gripper (the settings name none)"),
         }
     }
 }
