@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
+SCENE, WEIGHTS = PROJECT / "config/demo_scene.yaml", PROJECT / "models/grasp_field.safetensors"
 OBJECT_ID = "object"
 STARTUP_S, RESULT_S = 30.0, 60.0
 # The table's top; the object stands on it.
@@ -67,10 +68,14 @@ class Programs:
                 process.kill()
 
 
-def lowest_z_m(mesh, scale):
+def robot_files(o):
+    return PROJECT / f"urdf/{o.robot}.urdf", PROJECT / f"config/{o.robot}.yaml"
+
+
+def lowest_z_m(o):
     """Height of the mesh's lowest vertex in its own frame; `dfp` reads the file, so errors are its errors."""
-    dfp = PROJECT / "target/release/dfp"
-    reply = subprocess.run([dfp, "inspect", mesh, "--scale", str(scale), "--json"], capture_output=True, text=True)
+    command = [o.bin / "dfp", "inspect", o.object, "--scale", str(o.scale), "--json"]
+    reply = subprocess.run(command, capture_output=True, text=True)
     if reply.returncode != 0:
         sys.exit(reply.stderr.strip())
     return json.loads(reply.stdout)["low_m"][2]
@@ -80,11 +85,9 @@ def start_nodes(o, programs):
     objects = o.out / "objects.yaml"
     # JSON is YAML, with strings quoted whatever they hold.
     objects.write_text(json.dumps({"objects": {OBJECT_ID: {"mesh": str(o.object.resolve()), "scale": o.scale}}}))
-    robot = {
-        "robot__urdf_file": PROJECT / f"urdf/{o.robot}.urdf",
-        "robot__settings_file": PROJECT / f"config/{o.robot}.yaml",
-    }
-    height_m = TABLE_M - lowest_z_m(o.object, o.scale)
+    urdf, settings = robot_files(o)
+    robot = {"robot__urdf_file": urdf, "robot__settings_file": settings}
+    height_m = TABLE_M - lowest_z_m(o)
     programs.start(
         "sim_arm",
         **robot,
@@ -97,8 +100,8 @@ def start_nodes(o, programs):
         [PROJECT / "config/planner.yaml"],
         **robot,
         objects__file=objects,
-        scene__file=PROJECT / "config/demo_scene.yaml",
-        planning__model_file=PROJECT / "models/grasp_field.safetensors",
+        scene__file=SCENE,
+        planning__model_file=WEIGHTS,
     )
 
 
@@ -138,10 +141,10 @@ class Demo:
             print(f"  {elapsed_s:6.2f} s  {feedback.stage_name}", flush=True)
 
     def pick(self, seed):
-        """Sends the goal and returns its result and how far the object was lifted, in metres."""
+        """Sends the goal and returns its result, and the object's pose before and after."""
         self.wait(self.client.server_is_ready, "the action server", STARTUP_S)
         self.wait(lambda: self.object_pose is not None, "the object's pose", STARTUP_S)
-        start_z_m = self.object_pose.position.z
+        start = self.object_pose
         goal = self.action.Goal(object_id=OBJECT_ID, use_gripper=True, seed=seed, approach_distance=-1.0, lift_distance=-1.0)
         accepted = self.client.send_goal_async(goal, feedback_callback=self.on_feedback)
         self.wait(accepted.done, "the goal's acceptance", STARTUP_S)
@@ -152,7 +155,7 @@ class Demo:
         # One more pose of the object, from after the lift.
         self.object_pose = None
         self.wait(lambda: self.object_pose is not None, "the object's pose", STARTUP_S)
-        return ended.result().result, self.object_pose.position.z - start_z_m
+        return ended.result().result, start, self.object_pose
 
 
 def path_length_rad(trajectory):
@@ -178,6 +181,66 @@ def rows(result, lifted_m):
     ]
 
 
+def position_and_quaternion(pose):
+    p, q = pose.position, pose.orientation
+    return [p.x, p.y, p.z], [q.x, q.y, q.z, q.w]
+
+
+def matrix(pose):
+    """Rows of the 4 x 4 matrix of a pose."""
+    p, (x, y, z, w) = position_and_quaternion(pose)
+    return [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), p[0]],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w), p[1]],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y), p[2]],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+
+
+def draw(o, result, object_pose):
+    """Writes the picture, through the files that `dfp draw` reads; they can be drawn and planned again by hand."""
+    import yaml
+
+    position_m, quaternion = position_and_quaternion(object_pose)
+    urdf, settings = robot_files(o)
+    points = [list(point.positions) for point in result.trajectory.points]
+    problem = {
+        "robot": {"urdf": str(urdf), "settings": str(settings)},
+        "start": points[0],
+        "objects": [
+            {
+                "name": OBJECT_ID,
+                "mesh": str(o.object.resolve()),
+                "scale": o.scale,
+                "pose": {"position_m": position_m, "quaternion_xyzw": quaternion},
+            }
+        ],
+        "obstacles": [
+            {
+                "name": obstacle["name"],
+                "box": obstacle["box"]["size_m"],
+                "pose": {"position_m": obstacle["pose"]["xyz"], "rpy_rad": obstacle["pose"].get("rpy", [0.0, 0.0, 0.0])},
+            }
+            for obstacle in yaml.safe_load(SCENE.read_text())["obstacles"]
+        ],
+        "task": {"grasp": OBJECT_ID},
+    }
+    first = [*result.phase_first_points, len(points)]
+    plan = {
+        "phases": [
+            {"kind": kind, "points": [{"position": q} for q in points[begin : end + 1]]}
+            for kind, begin, end in zip(result.phase_names, first, first[1:])
+        ],
+        "grasp": {"world_from_gripper": matrix(result.grasp.grasp_pose.pose), "width_m": result.grasp.width or None},
+    }
+    files = o.out / "demo_problem.yaml", o.out / "demo_plan.json"
+    for file, content in zip(files, (problem, plan)):
+        file.write_text(json.dumps(content, indent=1))
+    picture = o.out / "demo.png"
+    subprocess.run([o.bin / "dfp", "draw", *files, "--weights", WEIGHTS, "--out", picture], check=True)
+    return picture
+
+
 def main():
     o = options()
     o.out.mkdir(parents=True, exist_ok=True)
@@ -193,11 +256,13 @@ def main():
                 programs.check()
                 time.sleep(0.5)
         print(f"picking {o.object.name} with the {o.robot}:")
-        result, lifted_m = Demo(programs).pick(o.seed)
+        result, before, after = Demo(programs).pick(o.seed)
         if result.error_code != 0:
             sys.exit(f"failed: {result.error_code}: {result.error_msg}")
+        lifted_m = after.position.z - before.position.z
         for name, value in rows(result, lifted_m):
             print(f"  {name:<29} {value}")
+        print(f"  {'picture':<29} {draw(o, result, before)}")
         if lifted_m < 0.02:
             sys.exit("the arm moved, but the object was not lifted")
     except KeyboardInterrupt:

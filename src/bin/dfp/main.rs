@@ -1,6 +1,7 @@
 //! `dfp`: train, inspect, sample, plan and measure from the command line.
 
 mod bench;
+mod draw;
 mod grasps;
 mod inspect;
 mod plan;
@@ -25,6 +26,7 @@ struct Cli {
 enum Command {
     Grasps(grasps::Args),
     Plan(plan::Args),
+    Draw(draw::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     #[cfg(feature = "torch")]
@@ -35,6 +37,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Grasps(args) => grasps::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Draw(args) => draw::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         #[cfg(feature = "torch")]

@@ -1,6 +1,6 @@
 //! `dfp plan`: one problem file to a timed, verified trajectory.
 
-mod picture;
+pub mod picture;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match summary {
         Ok((plan, problem)) => {
             if let Some(path) = &args.picture {
-                picture::save(path, &problem.robot, &problem.request, &plan)?;
+                picture::save(path, &problem.robot, &problem.request, &(&plan).into())?;
             }
             if !args.json {
                 print_summary(&plan, args.out.as_deref());

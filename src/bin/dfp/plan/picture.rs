@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{bail, Context};
+use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::picture::{palette, render, Camera, PictureScene};
 use diffusion_field_planner::planner::{Plan, PlanRequest};
 use diffusion_field_planner::robot::RobotModel;
@@ -18,58 +19,78 @@ const PATH_RADIUS_M: f64 = 0.004;
 const AZIMUTH_RAD: f32 = 0.9;
 const ELEVATION_RAD: f32 = 0.5;
 
+/// What is drawn of a plan.
+pub struct Motion {
+    /// Joint positions along each phase; the first phase is the reach.
+    pub phases: Vec<Vec<Vec<f64>>>,
+    pub world_from_gripper: Option<Pose>,
+}
+
+impl From<&Plan> for Motion {
+    fn from(plan: &Plan) -> Self {
+        let phases = plan.phases.iter().map(|phase| {
+            let step_s = phase.trajectory.duration_s() / PATH_POINTS as f64;
+            (0..=PATH_POINTS)
+                .map(|i| phase.trajectory.sample(step_s * i as f64).position)
+                .collect()
+        });
+        Self {
+            phases: phases.collect(),
+            world_from_gripper: plan.grasp.as_ref().map(|grasp| grasp.world_from_gripper),
+        }
+    }
+}
+
+/// Draws the motion in the request's scene into a PNG file.
+///
+/// # Errors
+/// A motion without points or for another robot; a file that cannot be written.
 pub fn save(
     path: &Path,
     robot: &RobotModel,
     request: &PlanRequest,
-    plan: &Plan,
+    motion: &Motion,
 ) -> anyhow::Result<()> {
     let mut picture = PictureScene::new();
+    add_scene(&mut picture, request);
+    let joints = robot.limits.dof();
+    let points = || motion.phases.iter().flatten();
+    if let Some(q) = points().find(|q| q.len() != joints) {
+        bail!(
+            "{} joint positions in a point, the robot has {joints} joints",
+            q.len()
+        );
+    }
+    let reach = motion.phases.first().filter(|reach| !reach.is_empty());
+    let reach = reach.context("the plan has no phase")?;
+    let last = reach.len() - 1;
+    for share in GHOSTS {
+        picture.add_ghost(robot, &reach[(share * last as f64) as usize], GHOST_OPACITY)?;
+    }
+    picture.add_robot(robot, &reach[last])?;
+    let path_m: Vec<Point3<f64>> = points()
+        .map(|q| Point3::from(robot.kinematics.tool_pose(q).translation.vector))
+        .collect();
+    picture.add_path(&path_m, PATH_RADIUS_M, palette::PATH);
+    if let (Some(world_from_gripper), Some(gripper)) = (&motion.world_from_gripper, &robot.gripper)
+    {
+        let opening_m = gripper.geometry.max_opening_m;
+        picture.add_grasp(world_from_gripper, opening_m, palette::GRASP);
+    }
+    let camera = Camera::around(&picture, AZIMUTH_RAD, ELEVATION_RAD);
+    render(&picture, &camera)
+        .save(path)
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+fn add_scene(picture: &mut PictureScene, request: &PlanRequest) {
     let mut scene = request.scene.clone();
     let target = request.goal.target();
     if let Some((object, pose)) = target {
-        scene.objects.push(SceneObject::new(
-            object.name.clone(),
-            Shape::Mesh(object.surface.clone()),
-            *pose,
-        ));
+        let shape = Shape::Mesh(object.surface.clone());
+        scene
+            .objects
+            .push(SceneObject::new(object.name.clone(), shape, *pose));
     }
     picture.add_scene(&scene, target.map(|(object, _)| object.name.as_str()));
-    let reach = plan.phases.first().context("the plan has no phase")?;
-    let duration = reach.trajectory.duration_s();
-    for share in GHOSTS {
-        picture.add_ghost(
-            robot,
-            &reach.trajectory.sample(share * duration).position,
-            GHOST_OPACITY,
-        )?;
-    }
-    picture.add_robot(robot, reach.trajectory.end())?;
-    for phase in &plan.phases {
-        let duration = phase.trajectory.duration_s();
-        let points: Vec<Point3<f64>> = (0..=PATH_POINTS)
-            .map(|i| {
-                phase
-                    .trajectory
-                    .sample(duration * i as f64 / PATH_POINTS as f64)
-                    .position
-            })
-            .map(|q| Point3::from(robot.kinematics.tool_pose(&q).translation.vector))
-            .collect();
-        picture.add_path(&points, PATH_RADIUS_M, palette::PATH);
-    }
-    if let (Some(grasp), Some(gripper)) = (&plan.grasp, &robot.gripper) {
-        picture.add_grasp(
-            &grasp.world_from_gripper,
-            gripper.geometry.max_opening_m,
-            palette::GRASP,
-        );
-    }
-    let image = render(
-        &picture,
-        &Camera::around(&picture, AZIMUTH_RAD, ELEVATION_RAD),
-    );
-    image
-        .save(path)
-        .with_context(|| format!("writing {}", path.display()))
 }
