@@ -24,7 +24,7 @@ mod world;
 
 pub use error::{Contact, GraspCounts, PlanError};
 pub use facade::Planner;
-pub use problem::{Problem, ProblemError, ProblemFile};
+pub use problem::{ObstacleEntry, Problem, ProblemError, ProblemFile};
 pub use request::{Goal, PlanRequest};
 pub use result::{
     GripperAction, Phase, PhaseKind, Plan, PlannedGrasp, Progress, Stage, StageTiming,

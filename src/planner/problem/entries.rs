@@ -215,7 +215,11 @@ impl PoseEntry {
 }
 
 impl ObstacleEntry {
-    pub(super) fn scene_object(&self, folder: &Path) -> Result<SceneObject, ProblemError> {
+    /// The obstacle, with mesh files relative to `folder`.
+    ///
+    /// # Errors
+    /// No or several shapes, a bad pose or mesh.
+    pub fn scene_object(&self, folder: &Path) -> Result<SceneObject, ProblemError> {
         let mut shapes = Vec::new();
         if let Some(size) = self.box_size_m {
             shapes.push(Shape::Box {

@@ -6,8 +6,8 @@ mod entries;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use entries::ProblemFile;
 use entries::{load_mesh, mesh_shape, value};
+pub use entries::{ObstacleEntry, ProblemFile};
 
 use super::error::PlanError;
 use super::request::{Goal, PlanRequest};

@@ -1,0 +1,296 @@
+//! One goal from its message to its result, on the planning thread.
+//!
+//! [`Picker::pick`] reads like the list of steps; each either gives its value to the next or ends the goal with a
+//! [`Failure`]. A panic ends its goal too, with INTERNAL, and the node lives on.
+
+use super::active_goal::ActiveGoal;
+use super::convert::{self, goal::CheckedGoal};
+use super::execution;
+use super::failure::Failure;
+use super::gripper_client::GripperClient;
+use super::lock;
+use super::parameters::Parameters;
+use super::prepare::{prepare, Prepared, Target};
+use super::shared::Shared;
+use super::status::{Activity, StatusBoard};
+use crate::geometry::Pose;
+use crate::planner::{Plan, PlanRequest, Planner, PlannerSettings, Stage};
+use crate::robot::RobotModel;
+use r2r::diffusion_field_planner::action::PlanGraspMotion;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Feedback of a silent planner.
+const KEEP_ALIVE: Duration = Duration::from_millis(50);
+
+/// Works on goals, one at a time.
+pub struct Picker {
+    shared: Arc<Shared>,
+    status: Arc<StatusBoard>,
+    gripper: Option<GripperClient>,
+    /// Made with the first goal and kept; a panic throws it away.
+    planner: Option<(Arc<RobotModel>, Planner)>,
+}
+
+impl Picker {
+    pub fn new(
+        shared: Arc<Shared>,
+        status: Arc<StatusBoard>,
+        gripper: Option<GripperClient>,
+    ) -> Self {
+        Self {
+            shared,
+            status,
+            gripper,
+            planner: None,
+        }
+    }
+
+    /// Works on a goal until it has ended.
+    pub fn run(&mut self, goal: ActiveGoal) {
+        let parameters = self.shared.parameters();
+        let id = Some(goal.handle().id());
+        self.status
+            .set_activity(&self.shared, Activity::Planning, id);
+        let mut result = empty_result();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.pick(&goal, &parameters, &mut result)
+        }));
+        let outcome = outcome.unwrap_or_else(|_| {
+            self.planner = None;
+            Err(Failure::Internal(
+                "the planner panicked; see the node's log".into(),
+            ))
+        });
+        end(&self.shared, &self.status, goal, outcome, result);
+    }
+
+    fn pick(
+        &mut self,
+        goal: &ActiveGoal,
+        parameters: &Parameters,
+        result: &mut PlanGraspMotion::Result,
+    ) -> Result<(), Failure> {
+        goal.check()?;
+        goal.handle().execute();
+        let checked = convert::goal::check(goal.goal(), parameters)?;
+        goal.enter(Stage::WaitState, 0.0);
+        let Prepared {
+            robot,
+            target,
+            request,
+        } = prepare(&self.shared, goal, parameters, &checked)?;
+        let plan = self.plan(goal, &robot, &request);
+        result.planning_time = goal.elapsed_s();
+        let plan = plan?;
+        self.publish(parameters, &robot, &plan, (&checked, &target), result);
+        if !checked.plan_only && parameters.controller_mode != "none" {
+            self.status
+                .set_activity(&self.shared, Activity::Executing, Some(goal.handle().id()));
+            self.check_target_unmoved(parameters, &robot, &target)?;
+            self.execute(goal, parameters, &robot, &plan, &checked, result)?;
+        }
+        Ok(())
+    }
+
+    fn plan(
+        &mut self,
+        goal: &ActiveGoal,
+        robot: &Arc<RobotModel>,
+        request: &PlanRequest,
+    ) -> Result<Plan, Failure> {
+        let planner = planner_for(&mut self.planner, robot);
+        let done = AtomicBool::new(false);
+        let planned = thread::scope(|scope| {
+            // Feedback goes on where the planner is silent for long.
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    goal.keep_alive();
+                    thread::sleep(KEEP_ALIVE);
+                }
+            });
+            let planned = catch_unwind(AssertUnwindSafe(|| {
+                planner.plan(request, &mut |progress| goal.observe(progress))
+            }));
+            done.store(true, Ordering::Release);
+            planned
+        });
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        // Cancelled by the observer: it knows why.
+        goal.check()?;
+        Ok(planned?)
+    }
+
+    /// Enters the plan into the result and shows it.
+    fn publish(
+        &self,
+        parameters: &Parameters,
+        robot: &RobotModel,
+        plan: &Plan,
+        (checked, target): (&CheckedGoal, &Target),
+        result: &mut PlanGraspMotion::Result,
+    ) {
+        let frame = robot.kinematics.base_link();
+        let stamp = self.shared.now();
+        convert::result::fill_plan(result, plan, frame, parameters.controller_sample_period_s);
+        let outputs = &self.shared.outputs;
+        outputs.planned_trajectory.publish(&result.trajectory);
+        if let Some(grasp) = &plan.grasp {
+            let chosen = nearest(&grasp.object_from_gripper, &target.grasps);
+            let id = chosen.map_or("", |index| &checked.grasps[index].id);
+            result.grasp = convert::result::grasp(grasp, id, frame, stamp);
+            outputs.grasp_pose.publish(&result.grasp.grasp_pose);
+        }
+        if parameters.publish_markers {
+            outputs
+                .grasp_markers
+                .publish(&convert::markers::of_plan(robot, plan, frame, stamp));
+        }
+    }
+
+    fn check_target_unmoved(
+        &self,
+        parameters: &Parameters,
+        robot: &RobotModel,
+        target: &Target,
+    ) -> Result<(), Failure> {
+        let Some(_) = &target.observed else {
+            return Ok(());
+        };
+        let latest = lock(&self.shared.object_poses).get(&target.id).cloned();
+        let Some(latest) = latest else {
+            return Err(Failure::SceneChanged(format!(
+                "object '{}' was removed",
+                target.id
+            )));
+        };
+        let moved = self
+            .shared
+            .to_planning_frame(robot, &latest)?
+            .translation
+            .vector
+            - target.world_from_object.translation.vector;
+        if moved.norm() > parameters.objects_max_motion_m {
+            return Err(Failure::SceneChanged(format!(
+                "object '{}' moved by {:.4} m while planning, the limit is {} m (objects.max_motion)",
+                target.id,
+                moved.norm(),
+                parameters.objects_max_motion_m
+            )));
+        }
+        Ok(())
+    }
+
+    /// Without `use_gripper` the motion ends before the gripper would have to close.
+    fn execute(
+        &self,
+        goal: &ActiveGoal,
+        parameters: &Parameters,
+        robot: &RobotModel,
+        plan: &Plan,
+        checked: &CheckedGoal,
+        result: &mut PlanGraspMotion::Result,
+    ) -> Result<(), Failure> {
+        let gripper = self.gripper.as_ref().filter(|_| checked.use_gripper);
+        let width_m = |action| convert::result::width_m(action, parameters.gripper_width_open_m);
+        for phase in &plan.phases {
+            if let (Some(gripper), Some(width_m)) = (gripper, width_m(phase.gripper_before)) {
+                gripper.move_to(width_m, parameters, goal)?;
+            }
+            let end = execution::execute(&self.shared, robot, parameters, &phase.trajectory, goal)?;
+            let closes = width_m(phase.gripper_after);
+            if let (Some(grasp), Some(_)) = (&plan.grasp, closes) {
+                let world_from_gripper = world_from_gripper(robot, &end.position);
+                let error = grasp.world_from_gripper.inverse() * world_from_gripper;
+                result.grasp_position_error = error.translation.vector.norm();
+                result.grasp_orientation_error = error.rotation.angle();
+            }
+            match (gripper, closes) {
+                (_, None) => {}
+                (None, Some(_)) => return Ok(()),
+                (Some(gripper), Some(width_m)) => {
+                    let reached_m = gripper.move_to(width_m, parameters, goal)?;
+                    if reached_m < parameters.gripper_min_width_m {
+                        return Err(Failure::GraspEmpty {
+                            width_m: reached_m,
+                            limit_m: parameters.gripper_min_width_m,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Result of a goal that has not been planned yet.
+pub fn empty_result() -> PlanGraspMotion::Result {
+    convert::result::empty()
+}
+
+/// Ends a goal: result, status board, answer to the client.
+pub fn end(
+    shared: &Shared,
+    status: &StatusBoard,
+    goal: ActiveGoal,
+    outcome: Result<(), Failure>,
+    mut result: PlanGraspMotion::Result,
+) {
+    let parameters = shared.parameters();
+    if let Err(failure) = &outcome {
+        let period_s = parameters.controller_sample_period_s;
+        convert::result::fill_failure(&mut result, failure, period_s);
+        r2r::log_warn!("planner", "goal failed ({}): {failure}", result.error_code);
+    }
+    // The board first: whoever has the result may look at it.
+    status.set_outcome(shared, goal.handle().id(), &result);
+    let canceling = goal.handle().is_canceling();
+    let handle = goal.into_handle();
+    match outcome {
+        Ok(()) => handle.succeed(result),
+        Err(Failure::Canceled(_)) if canceling => handle.canceled(result),
+        Err(_) if parameters.failure_status == "succeed" => handle.succeed(result),
+        Err(_) => handle.abort(result),
+    }
+}
+
+/// The planner of the robot, made anew when the robot's description has changed.
+fn planner_for<'a>(
+    known: &'a mut Option<(Arc<RobotModel>, Planner)>,
+    robot: &Arc<RobotModel>,
+) -> &'a mut Planner {
+    known.take_if(|(of, _)| !Arc::ptr_eq(of, robot));
+    let make = || {
+        (
+            robot.clone(),
+            Planner::new(robot.clone(), PlannerSettings::default()),
+        )
+    };
+    &mut known.get_or_insert_with(make).1
+}
+
+/// Which of the given grasps the planned one is: the nearest, as they go through the planner unchanged.
+fn nearest(planned: &Pose, given: &[Pose]) -> Option<usize> {
+    let distance = |pose: &Pose| {
+        let error = planned.inverse() * pose;
+        error.translation.vector.norm() + error.rotation.angle()
+    };
+    let distances = given.iter().map(distance).enumerate();
+    distances
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(index, _)| index)
+}
+
+fn world_from_gripper(robot: &RobotModel, position: &[f64]) -> Pose {
+    let world_from_tool = robot.kinematics.tool_pose(position);
+    match &robot.gripper {
+        Some(gripper) => world_from_tool * gripper.tool_from_gripper,
+        None => world_from_tool,
+    }
+}

@@ -1,0 +1,116 @@
+//! Scene objects from the topic `scene_object`, prepared in a thread of their own: meshes take time.
+
+use super::convert;
+use super::library::ObjectSource;
+use super::lock;
+use super::perception::{subscribe, SubscribeError};
+use super::shared::Shared;
+use futures::task::LocalSpawn;
+use r2r::diffusion_field_planner::msg::SceneObject;
+use r2r::{Node, QosProfile};
+use std::sync::{mpsc, Arc};
+use std::thread;
+
+/// Why the topic cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SceneInputError {
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    #[error("no thread for the scene: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Subscribes the topic and starts the thread, which ends with the subscription.
+///
+/// # Errors
+/// [`SceneInputError`]
+pub fn start(
+    node: &mut Node,
+    spawner: &impl LocalSpawn,
+    shared: &Arc<Shared>,
+) -> Result<(), SceneInputError> {
+    let (messages, inbox) = mpsc::channel::<SceneObject>();
+    let s = shared.clone();
+    thread::Builder::new().name("scene".into()).spawn(move || {
+        for message in inbox {
+            if let Err(reason) = apply(&s, &message) {
+                r2r::log_error!("planner", "topic 'scene_object': {reason}");
+            }
+        }
+    })?;
+    let qos = QosProfile::default().keep_last(100);
+    subscribe(node, spawner, "scene_object", qos, move |message| {
+        messages
+            .send(message)
+            .map_err(|_| "the scene's thread has ended".to_owned())
+    })?;
+    Ok(())
+}
+
+fn apply(shared: &Shared, message: &SceneObject) -> Result<(), String> {
+    let operation = message.operation;
+    let is = |constant: i64| i64::from(operation) == constant;
+    if is(SceneObject::ADD as i64) {
+        add(shared, message)
+    } else if is(SceneObject::REMOVE as i64) {
+        match message.id.is_empty() {
+            true => clear(shared),
+            false => drop(remove(shared, &message.id)),
+        }
+        Ok(())
+    } else if is(SceneObject::MOVE as i64) {
+        let pose = convert::scene::observed_pose(message)?;
+        let mut scene = lock(&shared.scene);
+        let known = scene.obstacles.get_mut(&message.id);
+        known
+            .ok_or_else(|| {
+                format!(
+                    "cannot move object '{}': it is not in the scene",
+                    message.id
+                )
+            })?
+            .pose = pose;
+        Ok(())
+    } else {
+        Err(format!(
+            "object '{}': operation {operation} is not ADD, REMOVE or MOVE",
+            message.id
+        ))
+    }
+}
+
+fn add(shared: &Shared, message: &SceneObject) -> Result<(), String> {
+    if message.id.is_empty() {
+        return Err("an object needs an id".into());
+    }
+    let mut obstacle = convert::scene::obstacle(message)?;
+    if obstacle.pose.stamp == 0 {
+        obstacle.pose.stamp = shared.now();
+    }
+    if message.graspable {
+        let mesh = convert::scene::graspable_mesh(message)?;
+        lock(&shared.object_poses).update(&message.id, obstacle.pose.clone());
+        shared.library.add(&message.id, ObjectSource::Mesh(mesh));
+    }
+    lock(&shared.scene)
+        .obstacles
+        .insert(message.id.clone(), obstacle);
+    Ok(())
+}
+
+/// Forgets an object's geometry, pose and model; false if nothing was known of it.
+pub fn remove(shared: &Shared, id: &str) -> bool {
+    let obstacle = lock(&shared.scene).obstacles.remove(id).is_some();
+    let pose = lock(&shared.object_poses).remove(id);
+    let model = shared.library.remove(id);
+    obstacle || pose || model
+}
+
+/// Forgets all objects and obstacles.
+pub fn clear(shared: &Shared) {
+    lock(&shared.scene).obstacles.clear();
+    lock(&shared.object_poses).clear();
+    for (id, _) in shared.library.statuses() {
+        shared.library.remove(&id);
+    }
+}

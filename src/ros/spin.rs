@@ -1,0 +1,50 @@
+//! The loop every program of the package runs in.
+
+use futures::executor::LocalPool;
+use r2r::{Context, Node};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest sleep of the loop. Messages, requests and timers end it at once; other threads send by themselves and need
+/// no turn of the loop. So this is only how long a signal may go unnoticed.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// A flag that SIGINT and SIGTERM raise. Register it before the ROS context is made.
+///
+/// # Errors
+/// An operating system error.
+pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // A second signal ends a program that hangs in its clean-up.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    Ok(stop)
+}
+
+/// Serves the node until the flag is raised.
+pub fn spin(context: &Context, node: &mut Node, pool: &mut LocalPool, stop: &AtomicBool) {
+    // Tasks that publish at start need no message to be woken by.
+    pool.run_until_stalled();
+    while !stop.load(Ordering::Relaxed) && context.is_valid() {
+        node.spin_once(LONGEST_WAIT);
+        pool.run_until_stalled();
+    }
+}
+
+/// Goes on serving until `done` or the time is over, so that last answers still leave.
+pub fn spin_until(
+    node: &mut Node,
+    pool: &mut LocalPool,
+    timeout: Duration,
+    mut done: impl FnMut() -> bool,
+) {
+    let deadline = Instant::now() + timeout;
+    while !done() && Instant::now() < deadline {
+        node.spin_once(Duration::from_millis(5));
+        pool.run_until_stalled();
+    }
+}
