@@ -18,6 +18,8 @@ from launch_ros.actions import Node
 
 PACKAGE = "diffusion_field_planner"
 SHARE = Path(get_package_share_directory(PACKAGE))
+# Of both arms: upright, hand downwards.
+START_RAD = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785]
 
 ARGUMENTS = [
     DeclareLaunchArgument("robot", default_value="panda", choices=["panda", "fr3"], description="Arm to simulate."),
@@ -72,6 +74,7 @@ def nodes(context):
         "planning.model_file": str(SHARE / "models/grasp_field.safetensors"),
     }
     simulation = {
+        "start.position": START_RAD,
         "object.mesh_file": str(Path(argument("object")).resolve()),
         "object.mesh_scale": float(argument("scale")),
         "object.pose": [float(number) for number in argument("object_pose").split()],

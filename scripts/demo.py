@@ -17,6 +17,8 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 SCENE, WEIGHTS = PROJECT / "config/demo_scene.yaml", PROJECT / "models/grasp_field.safetensors"
 OBJECT_ID = "object"
+# Of both arms: upright, hand downwards.
+START_RAD = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785]
 STARTUP_S, RESULT_S = 30.0, 60.0
 # The table's top; the object stands on it.
 TABLE_M = 0.0
@@ -91,6 +93,7 @@ def start_nodes(o, programs):
     programs.start(
         "sim_arm",
         **robot,
+        start__position=START_RAD,
         object__mesh_file=o.object.resolve(),
         object__mesh_scale=o.scale,
         object__pose=[*o.position, height_m, 0.0, 0.0, o.yaw],
@@ -215,14 +218,7 @@ def draw(o, result, object_pose):
                 "pose": {"position_m": position_m, "quaternion_xyzw": quaternion},
             }
         ],
-        "obstacles": [
-            {
-                "name": obstacle["name"],
-                "box": obstacle["box"]["size_m"],
-                "pose": {"position_m": obstacle["pose"]["xyz"], "rpy_rad": obstacle["pose"].get("rpy", [0.0, 0.0, 0.0])},
-            }
-            for obstacle in yaml.safe_load(SCENE.read_text())["obstacles"]
-        ],
+        "obstacles": yaml.safe_load(SCENE.read_text())["obstacles"],
         "task": {"grasp": OBJECT_ID},
     }
     first = [*result.phase_first_points, len(points)]
