@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use diffusion_field_planner::data::Category;
 use diffusion_field_planner::field::FieldSettings;
 use diffusion_field_planner::training::config::DataConfig;
-use diffusion_field_planner::training::{Dataset, StopReason, Trainer, TrainingConfig, TrainingError};
+use diffusion_field_planner::training::{
+    Dataset, StopReason, Trainer, TrainingConfig, TrainingError,
+};
 use tch::Device;
 
 fn config() -> TrainingConfig {
@@ -25,14 +27,23 @@ fn config() -> TrainingConfig {
             least_grasps: 20,
             ..DataConfig::default()
         },
-        field: FieldSettings { grid_size: 32, spacing_m: 0.0082, decoder_widths: [64, 32], points: 16, ..Default::default() },
+        field: FieldSettings {
+            grid_size: 32,
+            spacing_m: 0.0082,
+            decoder_widths: [64, 32],
+            points: 16,
+            ..Default::default()
+        },
         ..TrainingConfig::default()
     }
 }
 
 fn datasets(config: &TrainingConfig) -> (Dataset, Dataset) {
     let gripper = &config.field.gripper;
-    (Dataset::training(&config.data, gripper, || {}), Dataset::held_out(&config.data, gripper, || {}))
+    (
+        Dataset::training(&config.data, gripper, || {}),
+        Dataset::held_out(&config.data, gripper, || {}),
+    )
 }
 
 #[test]
@@ -43,7 +54,13 @@ fn the_loss_falls_and_a_resumed_run_equals_an_unbroken_one() {
     let folder = tempfile::tempdir().unwrap();
 
     let mut losses = Vec::new();
-    let mut whole = Trainer::new(config.clone(), &folder.path().join("whole"), Device::Cpu, None).unwrap();
+    let mut whole = Trainer::new(
+        config.clone(),
+        &folder.path().join("whole"),
+        Device::Cpu,
+        None,
+    )
+    .unwrap();
     let reason = whole
         .run(&data, &held_out, None, |progress| {
             losses.push(progress.score_loss);
@@ -64,14 +81,26 @@ fn the_loss_falls_and_a_resumed_run_equals_an_unbroken_one() {
             _ => ControlFlow::Continue(()),
         }
     };
-    assert_eq!(first.run(&data, &held_out, None, stop_at(17)).unwrap(), StopReason::Interrupted);
+    assert_eq!(
+        first.run(&data, &held_out, None, stop_at(17)).unwrap(),
+        StopReason::Interrupted
+    );
     let mut second = Trainer::new(config.clone(), &broken, Device::Cpu, None).unwrap();
     assert_eq!(second.step(), 17);
     second.run(&data, &held_out, None, stop_at(1000)).unwrap();
-    assert_eq!(second.averaged_network().unwrap(), whole.averaged_network().unwrap());
+    assert_eq!(
+        second.averaged_network().unwrap(),
+        whole.averaged_network().unwrap()
+    );
 
-    let other = TrainingConfig { learning_rate: 1e-3, ..config };
-    assert!(matches!(Trainer::new(other, &broken, Device::Cpu, None), Err(TrainingError::OtherConfig { .. })));
+    let other = TrainingConfig {
+        learning_rate: 1e-3,
+        ..config
+    };
+    assert!(matches!(
+        Trainer::new(other, &broken, Device::Cpu, None),
+        Err(TrainingError::OtherConfig { .. })
+    ));
 }
 
 #[test]
@@ -80,7 +109,8 @@ fn grasps_survive_a_file_of_the_same_configuration_only() {
     let (data, _) = datasets(&config);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grasps.safetensors");
-    data.save(&path, &config.data, &config.field.gripper).unwrap();
+    data.save(&path, &config.data, &config.field.gripper)
+        .unwrap();
     let loaded = Dataset::load(&path, &config.data, &config.field.gripper).unwrap();
     for (a, b) in data.objects.iter().zip(&loaded.objects) {
         assert_eq!(a.object.name(), b.object.name());
@@ -89,6 +119,9 @@ fn grasps_survive_a_file_of_the_same_configuration_only() {
             assert!(a.rotation.angle_to(&b.rotation) < 1e-5);
         }
     }
-    let other = DataConfig { grasps_per_object: 61, ..config.data.clone() };
+    let other = DataConfig {
+        grasps_per_object: 61,
+        ..config.data.clone()
+    };
     assert!(Dataset::load(&path, &other, &config.field.gripper).is_none());
 }

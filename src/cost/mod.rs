@@ -41,7 +41,12 @@ pub trait Cost: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Adds gradient and curvature by the control points; returns the weighted value.
-    fn on_control_points(&self, _motion: &Motion<'_>, _weight: f32, _system: &mut BandedSystem) -> f32 {
+    fn on_control_points(
+        &self,
+        _motion: &Motion<'_>,
+        _weight: f32,
+        _system: &mut BandedSystem,
+    ) -> f32 {
         0.0
     }
 

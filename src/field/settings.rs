@@ -79,7 +79,7 @@ impl FieldSettings {
             ));
         }
         let multiple = FEATURE_GRID_MULTIPLE * SAMPLES_PER_CELL;
-        if self.grid_size == 0 || self.grid_size % multiple != 0 {
+        if self.grid_size == 0 || !self.grid_size.is_multiple_of(multiple) {
             return Some(format!(
                 "grid_size is {}, expected a positive multiple of {multiple}",
                 self.grid_size
