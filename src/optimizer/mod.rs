@@ -8,6 +8,8 @@
 mod breakdown;
 mod clearance;
 mod collision;
+#[cfg(test)]
+mod end_tests;
 mod ends;
 mod langevin;
 mod objective;

@@ -30,7 +30,7 @@ pub struct Weights {
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            grasp: 1.0,
+            grasp: 5.0,
             smoothness: 0.05,
             motion_limits: 20.0,
             joint_limits: 50.0,

@@ -202,7 +202,8 @@ fn add_terms(
         );
     }
     if let (Some(grasp), true) = (grasp_energy(&request.goal), settings.joint_grasp) {
-        objective.add(grasp, w.grasp, 1.0);
+        // As stiff as the limits while refining, or the press for time would drag the hand off its grasp.
+        objective.add(grasp, w.grasp, o.refine_limits);
     }
 }
 

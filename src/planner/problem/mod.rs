@@ -2,6 +2,8 @@
 //! base frame. Unknown keys are refused with their line. `examples/` holds commented files.
 
 mod entries;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
