@@ -284,4 +284,30 @@ mod tests {
         );
         assert!(cost.any_in_collision(&state, ZERO));
     }
+
+    /// Conservative spheres must not forbid what the arm does all day.
+    #[test]
+    fn everyday_postures_of_the_shipped_arms_are_free() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        for arm in ["panda", "fr3"] {
+            let robot = RobotModel::load(
+                &root.join(format!("urdf/{arm}.urdf")),
+                &root.join(format!("config/{arm}.yaml")),
+            )
+            .unwrap();
+            let cost = SelfCollision::new(&robot.collision);
+            let mut state = robot.kinematics.new_state();
+            for q in [
+                [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785],
+                [0.0, 0.3, 0.0, -1.9, 0.0, 2.2, 0.785],
+                [0.8, 0.6, -0.5, -2.4, 0.4, 2.8, 0.2],
+                [0.0, -1.2, 0.0, -2.8, 0.0, 2.9, 0.785],
+            ] {
+                let q: Vec<Lanes> = q.into_iter().map(splat).collect();
+                robot.kinematics.forward(&q, &mut state);
+                let clearance = cost.clearance(&state, 0).unwrap();
+                assert!(clearance.distance_m > 0.0, "{arm}: {clearance:?}");
+            }
+        }
+    }
 }
