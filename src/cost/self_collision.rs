@@ -297,17 +297,20 @@ mod tests {
             .unwrap();
             let cost = SelfCollision::new(&robot.collision);
             let mut state = robot.kinematics.new_state();
-            for q in [
+            let postures = [
                 [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785],
                 [0.0, 0.3, 0.0, -1.9, 0.0, 2.2, 0.785],
-                [0.8, 0.6, -0.5, -2.4, 0.4, 2.8, 0.2],
+                [0.8, 0.6, -0.5, -2.4, 0.4, 2.8, 0.785],
                 [0.0, -1.2, 0.0, -2.8, 0.0, 2.9, 0.785],
-            ] {
-                let q: Vec<Lanes> = q.into_iter().map(splat).collect();
-                robot.kinematics.forward(&q, &mut state);
-                let clearance = cost.clearance(&state, 0).unwrap();
-                assert!(clearance.distance_m > 0.0, "{arm}: {clearance:?}");
-            }
+            ];
+            let found = postures.map(|q| {
+                robot.kinematics.forward(&q.map(splat), &mut state);
+                cost.clearance(&state, 0).unwrap()
+            });
+            assert!(
+                found.iter().all(|c| c.distance_m > 0.0),
+                "{arm}: {found:#?}"
+            );
         }
     }
 }

@@ -446,7 +446,7 @@ fn shipped_arms_load() {
             "{arm}"
         );
         let fitted = robot.collision.spheres.len();
-        assert!(fitted <= 200, "{arm}: {fitted} spheres");
+        assert!(fitted <= 400, "{arm}: {fitted} spheres");
         for cover in &robot.collision.cover {
             assert!(cover.under_cover_m < 1e-3, "{cover:?}");
         }
