@@ -118,11 +118,22 @@ class Peer(Node):
         wait_for(future.done, what, timeout)
         return future.result()
 
+    def ask(self, start, what, timeout=PATIENCE_S):
+        """The result of the future that `start` returns. It runs in the node's thread: rclpy's clients lose an answer
+        that arrives while another thread is still inside `..._async`."""
+        return self.done(self.start(start, what, timeout), what, timeout)
+
+    def start(self, start, what="the start of a request", timeout=PATIENCE_S):
+        """The future that `start` returns, see `ask`."""
+        task = self._executor.create_task(start)
+        wait_for(task.done, what, timeout)
+        return task.result()
+
     def call(self, service_type, name, request, timeout=PATIENCE_S):
         """Calls a service once."""
         client = self.create_client(service_type, name)
         assert client.wait_for_service(timeout), f"no service {name}"
-        response = self.done(client.call_async(request), f"an answer of {name}", timeout)
+        response = self.ask(lambda: client.call_async(request), f"an answer of {name}", timeout)
         self.destroy_client(client)
         return response
 

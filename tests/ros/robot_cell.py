@@ -151,12 +151,12 @@ class Cell:
         def on_feedback(message):
             received.append((time.monotonic(), message.feedback))
 
-        future = self.client.send_goal_async(goal, feedback_callback=on_feedback, goal_uuid=goal_id)
-        return self.peer.done(future, "the answer to a goal")
+        send = lambda: self.client.send_goal_async(goal, feedback_callback=on_feedback, goal_uuid=goal_id)
+        return self.peer.ask(send, "the answer to a goal")
 
     def result(self, handle, timeout=3 * PATIENCE_S):
         """Status and result of a goal."""
-        answer = self.peer.done(handle.get_result_async(), "a result", timeout)
+        answer = self.peer.ask(handle.get_result_async, "a result", timeout)
         return answer.status, answer.result
 
     def run(self, goal):

@@ -58,19 +58,19 @@ class Client:
         goal = PlanGraspMotion.Goal(object_id=kind, allowed_planning_time=seconds)
         goal_id = UUID(uuid=list(uuid.uuid4().bytes))
         received = self.feedback.setdefault(bytes(goal_id.uuid), [])
-        future = self.client.send_goal_async(
+        send = lambda: self.client.send_goal_async(
             goal, feedback_callback=lambda m: received.append(m.feedback), goal_uuid=goal_id
         )
-        return self.peer.done(future, "the answer to a goal")
+        return self.peer.ask(send, "the answer to a goal")
 
     def result(self, handle, timeout=PATIENCE_S):
-        return self.peer.done(handle.get_result_async(), "a result", timeout)
+        return self.peer.ask(handle.get_result_async, "a result", timeout)
 
     def cancel(self, goal_id=None, stamp=None):
         request = CancelGoal.Request()
         request.goal_info.goal_id = goal_id or UUID()
         request.goal_info.stamp = stamp or Time()
-        return self.peer.done(self.cancel_client.call_async(request), "the answer to a cancel request")
+        return self.peer.ask(lambda: self.cancel_client.call_async(request), "the answer to a cancel request")
 
     def seen(self, handle):
         return self.statuses.get(bytes(handle.goal_id.uuid), [])
@@ -281,6 +281,6 @@ def test_a_signal_ends_the_server_with_a_goal_running(peer):
     handle_client = ActionClient(peer, PlanGraspMotion, "/second_worker/plan")
     assert handle_client.wait_for_server(PATIENCE_S)
     goal = PlanGraspMotion.Goal(object_id="run", allowed_planning_time=PATIENCE_S)
-    handle = peer.done(handle_client.send_goal_async(goal), "the answer to a goal")
+    handle = peer.ask(lambda: handle_client.send_goal_async(goal), "the answer to a goal")
     assert handle.accepted
     assert worker.stop(signal.SIGTERM) == 0

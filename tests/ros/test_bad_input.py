@@ -144,9 +144,9 @@ class Alone:
 
     def run(self, **fields):
         fields.setdefault("object_pose", stamped())
-        handle = self.peer.done(self.client.send_goal_async(goal(**fields)), "the answer to a goal")
+        handle = self.peer.ask(lambda: self.client.send_goal_async(goal(**fields)), "the answer to a goal")
         assert handle.accepted
-        answer = self.peer.done(handle.get_result_async(), "a result", 60)
+        answer = self.peer.ask(handle.get_result_async, "a result", 60)
         assert self.node.alive()
         return answer.result
 

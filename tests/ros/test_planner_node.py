@@ -147,7 +147,7 @@ def test_cancel_stops_the_arm(cell):
     handle = running(cell)
     wait_for(lambda: cell.arm() != READY, "motion")
     start = time.monotonic()
-    answer = cell.peer.done(handle.cancel_goal_async(), "the answer to the cancel request")
+    answer = cell.peer.ask(handle.cancel_goal_async, "the answer to the cancel request")
     answered = time.monotonic() - start
     assert len(answer.goals_canceling) == 1
     status, result = cell.result(handle)
@@ -182,7 +182,7 @@ def test_a_busy_node_can_reject(cell):
     wait_for(lambda: statuses and "on_new_goal" in statuses[-1].last_rejection, "the reason on ~/status")
     assert statuses[-1].state == PlannerStatus.EXECUTING
     assert bytes(statuses[-1].active_goal.uuid) == bytes(first.goal_id.uuid)
-    cell.peer.done(first.cancel_goal_async(), "the answer to the cancel request")
+    cell.peer.ask(first.cancel_goal_async, "the answer to the cancel request")
     assert cell.result(first)[0] == CANCELED
     wait_still(cell)
     assert cell.send(goal()).accepted
@@ -194,11 +194,11 @@ def test_goals_can_queue_and_be_cancelled_in_the_queue(cell):
     second, third = cell.send(goal()), cell.send(goal())
     assert second.accepted and third.accepted
     start = time.monotonic()
-    cell.peer.done(second.cancel_goal_async(), "the answer to the cancel request")
+    cell.peer.ask(second.cancel_goal_async, "the answer to the cancel request")
     assert cell.result(second)[0] == CANCELED
     assert time.monotonic() - start < 1.5, "a waiting goal need not wait for the one in work"
     assert cell.seen(third)[-1][1].stage == PlanGraspMotion.Feedback.QUEUED
-    cell.peer.done(first.cancel_goal_async(), "the answer to the cancel request")
+    cell.peer.ask(first.cancel_goal_async, "the answer to the cancel request")
     assert cell.result(first)[0] == CANCELED
     assert cell.result(third)[0] in (SUCCEEDED, ABORTED)
     wait_still(cell)
@@ -307,7 +307,7 @@ def test_a_signal_during_execution_stops_the_arm_and_ends_cleanly(peer, tmp_path
         cell = Cell(peer)
         cell.wait_ready()
         handle = running(cell)
-        future = handle.get_result_async()
+        future = peer.start(handle.get_result_async)
         wait_for(lambda: cell.arm() != READY, "motion")
         assert node.stop(signal.SIGTERM) == 0
         answer = peer.done(future, "the result of the goal that was interrupted")

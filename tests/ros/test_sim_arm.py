@@ -36,7 +36,7 @@ def cell(arm, peer):
 
 def trajectory(*points):
     """Points are (time, offset of every joint from READY, velocity or None)."""
-    message = JointTrajectory(joint_names=JOINTS)
+    message = JointTrajectory(joint_names=list(JOINTS))
     for at, offset, velocity in points:
         point = JointTrajectoryPoint(positions=[p + offset for p in READY])
         if velocity is not None:
@@ -154,9 +154,9 @@ def test_the_gripper_closes_on_nothing_and_opens(cell):
     def move(position):
         goal = GripperCommand.Goal()
         goal.command.position = position
-        handle = cell.peer.done(client.send_goal_async(goal), "the gripper's answer")
+        handle = cell.peer.ask(lambda: client.send_goal_async(goal), "the gripper's answer")
         assert handle.accepted
-        return cell.peer.done(handle.get_result_async(), "the gripper's result").result
+        return cell.peer.ask(handle.get_result_async, "the gripper's result").result
 
     closed = move(0.0)
     assert closed.reached_goal and not closed.stalled and closed.position == 0.0
@@ -166,4 +166,4 @@ def test_the_gripper_closes_on_nothing_and_opens(cell):
     wait_for(lambda: abs(cell.joints["panda_finger_joint2"] - 0.04) < 1e-6, "open fingers")
     goal = GripperCommand.Goal()
     goal.command.position = float("nan")
-    assert not cell.peer.done(client.send_goal_async(goal), "the gripper's answer").accepted
+    assert not cell.peer.ask(lambda: client.send_goal_async(goal), "the gripper's answer").accepted
