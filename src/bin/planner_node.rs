@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
     let mut pool = LocalPool::new();
     let running = PlannerNode::start(&mut node, parameters, &pool.spawner())?;
     r2r::log_info!("planner", "ready");
-    spin::spin(&context, &mut node, &mut pool, &stop);
+    spin::spin(&context, &mut node, &mut pool, &stop, || running.is_busy());
     running.shut_down(&mut node, &mut pool);
     Ok(())
 }

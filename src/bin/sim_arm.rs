@@ -17,6 +17,6 @@ fn main() -> anyhow::Result<()> {
     let mut pool = LocalPool::new();
     node::start(&mut ros_node, &parameters, &pool.spawner())?;
     r2r::log_info!("sim_arm", "ready");
-    spin::spin(&context, &mut ros_node, &mut pool, &stop);
+    spin::spin(&context, &mut ros_node, &mut pool, &stop, || true);
     Ok(())
 }

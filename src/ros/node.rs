@@ -146,6 +146,11 @@ impl PlannerNode {
         Ok(())
     }
 
+    /// Whether a goal is in work or waits.
+    pub fn is_busy(&self) -> bool {
+        self.gate.pending() > 0
+    }
+
     /// Ends the goals, stops the arm if one was moving it, and lets the answers leave.
     pub fn shut_down(self, node: &mut Node, pool: &mut LocalPool) {
         self.status

@@ -118,7 +118,7 @@ impl TransformBuffer {
         if target == source {
             return Ok(Pose::identity());
         }
-        for frame in [target, source] {
+        for frame in [source, target] {
             if !self.is_known(frame) {
                 return Err(TransformError::UnknownFrame {
                     frame: frame.to_owned(),

@@ -76,6 +76,16 @@ def pose_at(x, y, z):
     return pose
 
 
+def stamped(frame=BASE, **pose):
+    message = PoseStamped()
+    message.header.frame_id = frame
+    message.pose = pose_at(0.5, 0.0, 0.0)
+    for name, value in pose.items():
+        part = message.pose.orientation if name in ("qx", "qy", "qz", "qw") else message.pose.position
+        setattr(part, name[-1], value)
+    return message
+
+
 class SimArm(Program):
     def __init__(self, can=None, *extra, position=CAN_POSITION):
         arguments = [
@@ -141,7 +151,8 @@ class Cell:
 
     def wait_ready(self):
         assert self.client.wait_for_server(PATIENCE_S)
-        wait_for(lambda: None not in self.arm(), "joint states")
+        # Both programs read the robot first, which takes an unoptimised build seconds.
+        wait_for(lambda: None not in self.arm(), "joint states", 3 * PATIENCE_S)
         wait_for(lambda: None not in self.counts.values(), "the counts of sim_arm")
 
     def send(self, goal):
@@ -199,3 +210,20 @@ def goal(**fields):
 
 def seconds(duration):
     return duration.sec + 1e-9 * duration.nanosec
+
+
+def running(cell, stage=PlanGraspMotion.Feedback.EXECUTE):
+    """A goal that is being executed, slowly."""
+    handle = cell.send(goal(plan_only=False, velocity_scaling=0.1, acceleration_scaling=0.1))
+    assert handle.accepted
+    wait_for(lambda: any(f.stage == stage for _, f in cell.seen(handle)), f"stage {stage}")
+    return handle
+
+
+def wait_still(cell):
+    def still():
+        before = cell.arm()
+        time.sleep(0.2)
+        return cell.arm() == before
+
+    wait_for(still, "the arm to stop")

@@ -1,6 +1,5 @@
 """planner_node and sim_arm over DDS, with given grasps: success, rejection, cancellation, preemption, services."""
 
-import signal
 import time
 
 import pytest
@@ -23,7 +22,9 @@ from robot_cell import (
     from_above,
     goal,
     pose_at,
+    running,
     seconds,
+    wait_still,
     write_can,
     write_scene,
 )
@@ -50,19 +51,19 @@ def cell(programs, peer):
     cell = Cell(peer)
     cell.wait_ready()
     assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
-    wait_for(lambda: cell.arm() == READY and cell.can_z is not None, "the start position")
+    wait_for(lambda: cell.arm() == READY and cell.can_z == 0.0, "the start position")
     for name, value in [("planning.on_new_goal", "preempt"), ("failure_status", "abort")]:
         assert cell.set_parameter(name, value) == (True, "")
     return cell
 
 
-def check_trajectory(message, start):
+def check_trajectory(message, start, tolerance=1e-9):
     """What a joint_trajectory_controller asks for, written a second time."""
     assert message.joint_names == JOINTS
     assert message.header.stamp.sec == 0 and message.header.stamp.nanosec == 0
     times = [seconds(p.time_from_start) for p in message.points]
     assert times[0] >= 0 and all(a < b for a, b in zip(times, times[1:]))
-    assert list(message.points[0].positions) == pytest.approx(start, abs=1e-9)
+    assert list(message.points[0].positions) == pytest.approx(start, abs=tolerance)
     assert all(len(p.positions) == len(p.velocities) == len(p.accelerations) == 7 for p in message.points)
     assert max(map(abs, message.points[-1].velocities)) == 0.0
 
@@ -126,23 +127,6 @@ def test_without_gripper_the_motion_ends_at_the_grasp(cell):
     assert cell.can_z == before
 
 
-def running(cell, stage=PlanGraspMotion.Feedback.EXECUTE):
-    """A goal that is being executed, slowly."""
-    handle = cell.send(goal(plan_only=False, velocity_scaling=0.1, acceleration_scaling=0.1))
-    assert handle.accepted
-    wait_for(lambda: any(f.stage == stage for _, f in cell.seen(handle)), f"stage {stage}")
-    return handle
-
-
-def wait_still(cell):
-    def still():
-        before = cell.arm()
-        time.sleep(0.2)
-        return cell.arm() == before
-
-    wait_for(still, "the arm to stop")
-
-
 def test_cancel_stops_the_arm(cell):
     handle = running(cell)
     wait_for(lambda: cell.arm() != READY, "motion")
@@ -170,7 +154,7 @@ def test_a_new_goal_preempts(cell):
     # It waits until the arm has stopped, and plans from there.
     status, result = cell.result(second)
     assert (status, result.error_code) == (SUCCEEDED, Result.NONE), result.error_msg
-    check_trajectory(result.trajectory, cell.arm())
+    check_trajectory(result.trajectory, cell.arm(), tolerance=0.01)
 
 
 def test_a_busy_node_can_reject(cell):
@@ -298,21 +282,3 @@ def test_the_node_is_idle_after_its_goals(cell, programs):
     share = (node.cpu_seconds() - start) / (time.monotonic() - wall)
     # Joint states arrive at 200 Hz meanwhile.
     assert share < 0.03, f"{100 * share:.1f} % of a core while idle"
-
-
-def test_a_signal_during_execution_stops_the_arm_and_ends_cleanly(peer, tmp_path):
-    arm = SimArm(write_can(tmp_path))
-    node = PlannerNode(f"scene.file:={write_scene(tmp_path)}")
-    try:
-        cell = Cell(peer)
-        cell.wait_ready()
-        handle = running(cell)
-        future = peer.start(handle.get_result_async)
-        wait_for(lambda: cell.arm() != READY, "motion")
-        assert node.stop(signal.SIGTERM) == 0
-        answer = peer.done(future, "the result of the goal that was interrupted")
-        assert answer.status == ABORTED and "shutting down" in answer.result.error_msg
-        wait_still(cell)
-    finally:
-        node.stop()
-        arm.stop()

@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Script::default(),
     )?;
     pool.spawner().spawn_local(server)?;
-    spin::spin(&context, &mut node, &mut pool, &stop);
+    spin::spin(&context, &mut node, &mut pool, &stop, || true);
     assert!(stop.load(Ordering::Relaxed));
     Ok(())
 }
