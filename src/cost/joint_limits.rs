@@ -43,7 +43,7 @@ impl Cost for JointLimitHinge {
             sum = (JointRow::splat(0.5) * w * excess).mul_add(excess, sum);
             system.gradient[i] = w.mul_add(excess, system.gradient[i]);
             let active = excess.abs().simd_gt(JointRow::ZERO) & w;
-            system.metric[i][0] = system.metric[i][0] + active;
+            system.metric[i][0] += active;
         }
         sum.reduce_add()
     }

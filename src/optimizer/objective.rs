@@ -187,7 +187,7 @@ impl Objective {
             .active
             .resize_with(blocks, || self.collision.new_active_pairs());
         let phase = PHASES[particle.steps % PHASES.len()];
-        let refresh = particle.steps % settings.refresh_period == 0;
+        let refresh = particle.steps.is_multiple_of(settings.refresh_period);
         let share = REFERENCE_SAMPLES / count as f32;
         let collision_weight = share
             * self.collision_weight

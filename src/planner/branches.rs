@@ -98,7 +98,10 @@ impl BranchSearch {
             ..IkSettings::default()
         };
         // Every second batch is pulled towards the start in the null space: short motions, and few branches missed.
-        let rest = (self.batches % 2 == 0).then_some(reference.as_slice());
+        let rest = self
+            .batches
+            .is_multiple_of(2)
+            .then_some(reference.as_slice());
         let residual = InverseKinematics::new(&robot, settings).solve(target, rest, &mut q);
         self.batches += 1;
         let reached = residual.converged(POSITION_TOLERANCE_M, ANGLE_TOLERANCE_RAD);

@@ -215,13 +215,15 @@ impl Trainer {
             sums[0] += score_loss;
             sums[1] += sdf_error_m;
             summed += 1;
-            if self.step % self.config.validation_every_steps == 0 && !validation.is_empty() {
+            if self.step.is_multiple_of(self.config.validation_every_steps)
+                && !validation.is_empty()
+            {
                 let by_level = self.validate(validation);
                 held_out = Some(by_level.iter().sum::<f64>() / by_level.len() as f64);
                 self.log(sums.map(|s| s / summed as f64), &by_level)?;
                 (sums, summed) = ([0.0; 2], 0);
             }
-            if self.step % self.config.checkpoint_every_steps == 0 {
+            if self.step.is_multiple_of(self.config.checkpoint_every_steps) {
                 self.save()?;
             }
             let progress = Progress {

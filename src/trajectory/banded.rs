@@ -96,7 +96,7 @@ impl BandedSystem {
                     let twice = if k == 0 { 1.0 } else { 2.0 };
                     column[0] = JointRow::splat(twice).mul_add(self.metric[i][k], column[0]);
                 } else {
-                    column[end - j] = column[end - j] + self.metric[i][k];
+                    column[end - j] += self.metric[i][k];
                 }
             }
         }

@@ -131,7 +131,7 @@ pub fn check(goal: &PlanGraspMotion::Goal, p: &Parameters) -> Result<CheckedGoal
 /// 0 means the parameter's value; else (0, max]. The comparison is written so that NaN fails.
 fn or_default(field: &str, value: f64, default: f64, max: f64) -> Result<f64, Failure> {
     match value {
-        v if v == 0.0 => Ok(default),
+        0.0 => Ok(default),
         v if 0.0 < v && v <= max => Ok(v),
         v => Err(invalid(format!(
             "{field} is {v}, it must be in (0, {max}], or 0 for the parameter"

@@ -55,8 +55,9 @@ pub fn pose_from_message(
     }
     let quaternion = Quaternion::new(q.w, q.x, q.y, q.z);
     let length = quaternion.norm();
-    // Written so that NaN fails too.
-    if !((length - 1.0).abs() <= QUATERNION_TOLERANCE) {
+    // Not `>`: NaN has to fail too.
+    let is_unit = (length - 1.0).abs() <= QUATERNION_TOLERANCE;
+    if !is_unit {
         return Err(PoseError::Quaternion {
             what: what.to_owned(),
             x: q.x,

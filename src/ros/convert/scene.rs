@@ -155,7 +155,7 @@ pub fn add_geometry(message: &mut SceneObject, obstacle: &Obstacle) {
 
 fn file_mesh(message: &SceneObject) -> Result<TriangleMesh, String> {
     let scale = match message.mesh_scale {
-        s if s == 0.0 => 1.0,
+        0.0 => 1.0,
         s => s,
     };
     TriangleMesh::load(&message.mesh_file, scale)
