@@ -71,8 +71,8 @@ fn a_joint_goal_is_reached_exactly_and_inside_scaled_limits() {
             trajectory.sample(trajectory.duration_s()),
         );
         assert_eq!((plan.phases.len(), first.position), (1, READY.to_vec()));
-        for j in 0..7 {
-            assert!((last.position[j] - BESIDE[j]).abs() < 1e-12);
+        for (j, goal) in BESIDE.iter().enumerate() {
+            assert!((last.position[j] - goal).abs() < 1e-12);
             assert!(last.velocity[j].abs() < 1e-9 && last.acceleration[j].abs() < 1e-9);
         }
         for point in trajectory.points(1e-3) {

@@ -152,7 +152,8 @@ fn sample_terms_match_finite_differences() {
     let body_from_gripper = robot.kinematics.body_from_tool() * gripper.tool_from_gripper;
     let approach = Approach::new(robot.kinematics.tool_body(), body_from_gripper);
     let mut rng = Pcg64Mcg::seed_from_u64(2);
-    let terms: [(&str, Box<dyn Fn(&Samples<'_>, &mut SampleTerms<'_>)>); 1] = [(
+    type Term<'a> = Box<dyn Fn(&Samples<'_>, &mut SampleTerms<'_>) + 'a>;
+    let terms: [(&str, Term); 1] = [(
         "approach",
         Box::new(|samples, out| approach.on_samples(samples, 0.7, out)),
     )];

@@ -180,11 +180,11 @@ mod tests {
             ),
             (|t| t.points.clear(), "the trajectory has no points"),
             (
-                |t| drop(t.points[1].positions.pop()),
+                |t| t.points[1].positions.truncate(1),
                 "point 1: positions has 1 values for 2 joints",
             ),
             (
-                |t| drop(t.points[2].velocities.pop()),
+                |t| t.points[2].velocities.truncate(1),
                 "point 2: velocities has 1 values for 2 joints",
             ),
             (

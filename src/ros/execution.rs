@@ -220,9 +220,9 @@ mod tests {
         let steps = (command.points[0].time_s / dt_s) as usize;
         for i in 1..=steps {
             arm.step(i as f64 * dt_s);
-            for j in 0..limits.dof() {
+            for (j, before) in before.iter().enumerate() {
                 let (v, joint) = (arm.velocity[j], &limits.names[j]);
-                let acceleration = (v - before[j]).abs() / dt_s;
+                let acceleration = (v - before).abs() / dt_s;
                 assert!(
                     acceleration <= 1.001 * limits.acceleration[j],
                     "{joint}: {acceleration}"

@@ -295,8 +295,8 @@ mod tests {
         let t = timed(1.0, 1.0);
         assert_eq!(t.sample(0.0).position, START.to_vec());
         let end = t.sample(t.duration_s());
-        for j in 0..3 {
-            assert!((end.position[j] - END[j]).abs() < 1e-14);
+        for (j, goal) in END.iter().enumerate() {
+            assert!((end.position[j] - goal).abs() < 1e-14);
             assert!(end.velocity[j].abs() < 1e-12 && end.acceleration[j].abs() < 1e-10);
             assert_eq!(t.sample(0.0).velocity[j], 0.0);
             assert_eq!(t.sample(0.0).acceleration[j], 0.0);

@@ -282,7 +282,7 @@ mod tests {
                 "scene object 'table': primitives[0] has no pose",
             ),
             (
-                |m| drop(m.primitives[0].dimensions.pop()),
+                |m| m.primitives[0].dimensions.truncate(2),
                 "primitives[0]: 2 dimensions do not fit type 1",
             ),
             (
