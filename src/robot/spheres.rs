@@ -228,10 +228,10 @@ pub(super) fn cover_link(
     (balls, cover)
 }
 
-/// Looks at the surface twice as finely, grows the nearest ball where something is still bare, and returns what
+/// Looks at the surface four times as finely, grows the nearest ball where something is still bare, and returns what
 /// is bare after that at a third, shifted sampling.
 fn close_gaps(union: &ShapeUnion, balls: &mut [Ball], given: usize, spacing: f64) -> f64 {
-    for p in union.surface(0.5 * spacing) {
+    for p in union.surface(0.25 * spacing) {
         let bare = |b: &Ball| (p - b.center).norm() - b.radius_m;
         if balls.iter().any(|b| bare(b) <= 0.0) {
             continue;
