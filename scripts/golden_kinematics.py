@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write tests/data/golden_kinematics.json: forward kinematics and tool Jacobians by pinocchio.
 
-    python3 -m venv /tmp/golden && /tmp/golden/bin/pip install \\
+    python3 -m venv golden-venv && golden-venv/bin/pip install \\
         pin==3.7.0 "cmeel-urdfdom<5" "cmeel-tinyxml2<11"
-    /tmp/golden/bin/python scripts/golden_kinematics.py
+    golden-venv/bin/python scripts/golden_kinematics.py
 
 (The two further pins keep the shared libraries that this build of pinocchio was linked against.)
 
