@@ -277,8 +277,11 @@ def test_the_node_is_idle_after_its_goals(cell, programs):
     _, node = programs
     cell.run(goal())
     time.sleep(2.0)
-    start, wall = node.cpu_seconds(), time.monotonic()
-    time.sleep(10.0)
-    share = (node.cpu_seconds() - start) / (time.monotonic() - wall)
+    share = 1.0
+    # The quietest of three windows: other work on the machine makes the same work dearer.
+    for _ in range(3):
+        start, wall = node.cpu_seconds(), time.monotonic()
+        time.sleep(10.0)
+        share = min(share, (node.cpu_seconds() - start) / (time.monotonic() - wall))
     # Joint states arrive at 200 Hz meanwhile.
     assert share < 0.03, f"{100 * share:.1f} % of a core while idle"
