@@ -29,8 +29,6 @@ const COARSER: f64 = 1.25;
 const SAMPLES_PER_DIAGONAL: f64 = 40.0;
 const FINEST_M: f64 = 0.002;
 const COARSEST_M: f64 = 0.008;
-/// Gaps between the balls are looked for at this spacing or finer, m.
-const FINEST_GAP_M: f64 = 0.001;
 
 impl ShapeUnion<'_> {
     fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
@@ -233,7 +231,7 @@ pub(super) fn cover_link(
 /// Looks at the surface four times as finely, grows the nearest ball where something is still bare, and returns what
 /// is bare after that at a third, shifted sampling.
 fn close_gaps(union: &ShapeUnion, balls: &mut [Ball], given: usize, spacing: f64) -> f64 {
-    for p in union.surface((0.25 * spacing).min(FINEST_GAP_M)) {
+    for p in union.surface(0.25 * spacing) {
         let bare = |b: &Ball| (p - b.center).norm() - b.radius_m;
         if balls.iter().any(|b| bare(b) <= 0.0) {
             continue;
@@ -242,7 +240,7 @@ fn close_gaps(union: &ShapeUnion, balls: &mut [Ball], given: usize, spacing: f64
             .iter_mut()
             .min_by(|a, b| bare(a).total_cmp(&bare(b)));
         if let Some(ball) = nearest {
-            ball.radius_m = (p - ball.center).norm() + 1e-5;
+            ball.radius_m = (p - ball.center).norm() + 3e-4;
         }
     }
     let bare = |p: &Point3<f64>| {
