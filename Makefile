@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 FEATURES := --features torch,ros
 ENV := scripts/env
 
-.PHONY: help setup build demo test test-core test-product test-ros lint clean distclean
+.PHONY: help setup build demo bench-node test clean distclean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -21,6 +21,9 @@ build: setup ## target/release/dfp, planner_node and sim_arm
 
 demo: build ## pick a mug in simulation; OBJECT=mesh.obj SCALE=0.001 picks your own
 	@scripts/demo $(if $(OBJECT),--object "$(OBJECT)") $(if $(SCALE),--scale "$(SCALE)")
+
+bench-node: build ## acceptance, cancellation, idle load over DDS, and 20 picks executed; needs a quiet machine
+	@$(ENV) python3 tests/ros/bench_node.py
 
 test: setup ## formatting, lints, all tests; ends with each runner's summary
 	@scripts/run_tests

@@ -19,7 +19,7 @@ SCENE, WEIGHTS = PROJECT / "config/demo_scene.yaml", PROJECT / "models/grasp_fie
 OBJECT_ID = "object"
 # Of both arms: upright, hand downwards.
 START_RAD = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785]
-STARTUP_S, RESULT_S = 30.0, 60.0
+STARTUP_S, RESEND_S, RESULT_S = 30.0, 5.0, 60.0
 # The table's top; the object stands on it.
 TABLE_M = 0.0
 
@@ -143,14 +143,25 @@ class Demo:
             self.stages.append(feedback.stage_name)
             print(f"  {elapsed_s:6.2f} s  {feedback.stage_name}", flush=True)
 
+    def send(self, goal):
+        """The future of the goal's handle. A server that has not discovered this client yet does not hear it: then once more."""
+        end = time.monotonic() + STARTUP_S
+        while True:
+            accepted = self.client.send_goal_async(goal, feedback_callback=self.on_feedback)
+            again = time.monotonic() + RESEND_S
+            self.wait(lambda: accepted.done() or time.monotonic() > min(again, end), "the goal's acceptance", STARTUP_S)
+            if accepted.done():
+                return accepted
+            if time.monotonic() > end:
+                sys.exit(f"waited {STARTUP_S:.0f} s for the goal's acceptance")
+
     def pick(self, seed):
         """Sends the goal and returns its result, and the object's pose before and after."""
         self.wait(self.client.server_is_ready, "the action server", STARTUP_S)
         self.wait(lambda: self.object_pose is not None, "the object's pose", STARTUP_S)
         start = self.object_pose
         goal = self.action.Goal(object_id=OBJECT_ID, use_gripper=True, seed=seed, approach_distance=-1.0, lift_distance=-1.0)
-        accepted = self.client.send_goal_async(goal, feedback_callback=self.on_feedback)
-        self.wait(accepted.done, "the goal's acceptance", STARTUP_S)
+        accepted = self.send(goal)
         if not accepted.result().accepted:
             sys.exit("the goal was rejected; see the node's log")
         ended = accepted.result().get_result_async()

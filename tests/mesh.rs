@@ -48,6 +48,19 @@ fn random_points(count: usize, seed: u64) -> Vec<Point3<f64>> {
 }
 
 #[test]
+fn a_written_mesh_reads_back_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("box.obj");
+    let mesh = box_mesh(HALF);
+    std::fs::write(&path, mesh.to_obj()).unwrap();
+    let read = TriangleMesh::load(&path, 1.0).unwrap();
+    assert_eq!(
+        (read.vertices, read.triangles),
+        (mesh.vertices, mesh.triangles)
+    );
+}
+
+#[test]
 fn distance_to_a_box_is_exact_and_signed() {
     let mesh = MeshDistance::new(&box_mesh(HALF)).unwrap();
     for p in random_points(500, 1) {

@@ -1,27 +1,8 @@
 //! Checks that the tests of all lane kernels share.
 
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64Mcg;
-
-use crate::lanes::{Lanes, LANES, ZERO};
+use crate::lanes::{Lanes, ZERO};
+pub(crate) use crate::robot::toy_robots::configurations;
 use crate::robot::{BodyWrenches, KinematicState, RobotModel};
-
-/// Random configurations, as lanes and one by one.
-pub(crate) fn configurations(robot: &RobotModel, seed: u64) -> (Vec<Lanes>, Vec<Vec<f64>>) {
-    let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let mut single = vec![vec![0.0; robot.limits.dof()]; LANES];
-    let lanes = (0..robot.limits.dof())
-        .map(|j| {
-            let (low, high) = robot.limits.sampling_range(j);
-            Lanes::from(std::array::from_fn::<f32, LANES, _>(|lane| {
-                let value = rng.random_range(low..high) as f32;
-                single[lane][j] = f64::from(value);
-                value
-            }))
-        })
-        .collect();
-    (lanes, single)
-}
 
 /// Compares the pulled-back gradient of a kernel that adds to wrenches and value with central differences of the
 /// value. f32 leaves about three digits; at kinks of distance functions the two differ by right, so one percent of

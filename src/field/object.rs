@@ -1,13 +1,13 @@
 //! An object to grasp: mesh, distances and the field baked for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use thiserror::Error;
 
 use super::contact::exits_along;
-use super::{BakedField, GraspNetwork};
+use super::{BakedField, Grasp, GraspNetwork};
 use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid};
 
@@ -57,6 +57,8 @@ pub struct ObjectModel {
     /// Sampled distance, for speed.
     pub distance: Arc<VoxelGrid>,
     pub field: Arc<BakedField>,
+    /// Drawn once, see [`ObjectModel::kept_grasps`].
+    grasps: OnceLock<Vec<Grasp>>,
 }
 
 impl ObjectModel {
@@ -104,7 +106,13 @@ impl ObjectModel {
             surface: Arc::new(surface),
             distance: Arc::new(distance),
             field,
+            grasps: OnceLock::new(),
         })
+    }
+
+    /// Grasps that stay with the object; the first call draws them.
+    pub fn kept_grasps(&self, draw: impl FnOnce(&Self) -> Vec<Grasp>) -> &[Grasp] {
+        self.grasps.get_or_init(|| draw(self))
     }
 
     /// What looks wrong about the size without being impossible.

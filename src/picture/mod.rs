@@ -120,7 +120,13 @@ impl PictureScene {
             return;
         }
         let body = self.add_body(color, false);
+        let first = self.solids.len();
         surfaces(shape, &world_from_shape.cast(), body, &mut self.solids);
+        // What reaches below the ground would be hidden by it.
+        if let Some(ground) = &mut self.ground_z_m {
+            let lowest = self.solids[first..].iter().map(|s| s.bounds().0.z);
+            *ground = lowest.fold(*ground, f32::min);
+        }
     }
 
     /// Adds all objects of a scene; the one named `target` in its own colour.
@@ -136,12 +142,17 @@ impl PictureScene {
         }
     }
 
-    /// Adds the robot at a configuration `[D]`.
+    /// Adds the robot at a configuration `[D]`; its fingers `opening_m` apart, or as its settings say.
     ///
     /// # Errors
     /// For a configuration of another length.
-    pub fn add_robot(&mut self, robot: &RobotModel, q: &[f64]) -> Result<(), RobotError> {
-        for (shape, pose, color) in robot_shapes(robot, q)? {
+    pub fn add_robot(
+        &mut self,
+        robot: &RobotModel,
+        q: &[f64],
+        opening_m: Option<f64>,
+    ) -> Result<(), RobotError> {
+        for (shape, pose, color) in robot_shapes(robot, q, opening_m)? {
             let body = self.add_body(color, false);
             surfaces(&shape, &pose.cast(), body, &mut self.solids);
         }
@@ -160,7 +171,7 @@ impl PictureScene {
     ) -> Result<(), RobotError> {
         let body = self.add_body(palette::GHOST, false);
         let mut ghost = Vec::new();
-        for (shape, pose, _) in robot_shapes(robot, q)? {
+        for (shape, pose, _) in robot_shapes(robot, q, None)? {
             surfaces(&shape, &pose.cast(), body, &mut ghost);
         }
         self.ghosts.push((ghost, opacity));
@@ -208,13 +219,19 @@ impl PictureScene {
         self.bodies.len() - 1
     }
 
-    /// Corners of the boxes around all surfaces, m; of a cube of 1 m where there are none.
+    /// Corners of the boxes around what should be seen whole, m: all surfaces but tables and walls, if there are
+    /// others; of a cube of 1 m where there are none.
     fn corners(&self) -> Vec<Vector3<f32>> {
+        const WALL_M: f32 = 1.0;
         let ghosts = self.ghosts.iter().flat_map(|g| &g.0);
         let all = self.solids.iter().chain(&self.glowing).chain(ghosts);
         let mut boxes: Vec<_> = all.map(Surface::bounds).collect();
         if boxes.is_empty() {
             boxes.push((Vector3::repeat(-0.5), Vector3::repeat(0.5)));
+        }
+        let is_small = |(low, high): &(Vector3<f32>, Vector3<f32>)| (high - low).norm() < WALL_M;
+        if boxes.iter().any(is_small) {
+            boxes.retain(is_small);
         }
         let corner = |(low, high): &(Vector3<f32>, Vector3<f32>), c: usize| {
             Vector3::from_fn(|k, _| if c >> k & 1 == 1 { high[k] } else { low[k] })
@@ -228,11 +245,16 @@ impl PictureScene {
 
 /// The shapes to draw of a robot: the URDF's visual primitives with their colours; for a link whose visuals are meshes,
 /// its collision shapes.
-fn robot_shapes(robot: &RobotModel, q: &[f64]) -> Result<Vec<(Shape, Pose, Color)>, RobotError> {
+fn robot_shapes(
+    robot: &RobotModel,
+    q: &[f64],
+    opening_m: Option<f64>,
+) -> Result<Vec<(Shape, Pose, Color)>, RobotError> {
     let mut shapes = Vec::new();
     let materials = &robot.description.materials;
     for link in &robot.description.links {
-        let world_from_link = robot.kinematics.forward_kinematics(q, &link.name)?;
+        let world_from_link = robot.kinematics.forward_kinematics(q, &link.name)?
+            * opening_m.map_or(Pose::identity(), |o| finger_shift(robot, &link.name, o));
         let primitives: Vec<_> = link.visual.iter().map(|v| primitive(&v.geometry)).collect();
         if !primitives.is_empty() && primitives.iter().all(Option::is_some) {
             for (visual, shape) in link.visual.iter().zip(primitives.into_iter().flatten()) {
@@ -262,6 +284,32 @@ fn robot_shapes(robot: &RobotModel, q: &[f64]) -> Result<Vec<(Shape, Pose, Color
         }
     }
     Ok(shapes)
+}
+
+/// How far a finger link stands from where the settings have it when the fingers are `opening_m` apart.
+fn finger_shift(robot: &RobotModel, link: &str, opening_m: f64) -> Pose {
+    let fingers = &robot.settings.gripper;
+    let moves = |j: &&urdf_rs::Joint| {
+        j.child.link == link
+            && j.joint_type == urdf_rs::JointType::Prismatic
+            && fingers
+                .as_ref()
+                .is_some_and(|g| g.finger_joints.contains(&j.name))
+    };
+    robot
+        .description
+        .joints
+        .iter()
+        .find(moves)
+        .map_or(Pose::identity(), |joint| {
+            let source = joint.mimic.as_ref().map_or(&joint.name, |m| &m.joint);
+            let standing_m = robot.settings.fixed_joint_positions.get(source);
+            let shift_m = 0.5 * opening_m - standing_m.copied().unwrap_or(0.0);
+            Pose::from_parts(
+                (Vector3::from(joint.axis.xyz.0) * shift_m).into(),
+                UnitQuaternion::identity(),
+            )
+        })
 }
 
 fn pose(origin: &urdf_rs::Pose) -> Pose {

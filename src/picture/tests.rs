@@ -63,7 +63,7 @@ fn equal_scenes_give_equal_pictures() {
     let robot = panda();
     let mut scene = PictureScene::new();
     let q = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
-    scene.add_robot(&robot, &q).unwrap();
+    scene.add_robot(&robot, &q, None).unwrap();
     scene
         .add_ghost(&robot, &[0.5, -0.785, 0.0, -2.0, 0.0, 1.571, 0.785], 0.2)
         .unwrap();
@@ -72,7 +72,7 @@ fn equal_scenes_give_equal_pictures() {
     assert_eq!(image, render(&scene, &small(&scene)));
     let colors: std::collections::HashSet<_> = image.pixels().map(|p| p.0).collect();
     assert!(colors.len() > 200, "{}", colors.len());
-    assert!(scene.add_robot(&robot, &q[..5]).is_err());
+    assert!(scene.add_robot(&robot, &q[..5], None).is_err());
 }
 
 /// The picture of the README, on request: `cargo test --release picture_of_the_arm -- --ignored`.
@@ -91,7 +91,7 @@ fn picture_of_the_arm() {
             .add_ghost(&robot, &at(s), 0.14 + 0.12 * s as f32)
             .unwrap();
     }
-    picture.add_robot(&robot, &to).unwrap();
+    picture.add_robot(&robot, &to, Some(0.02)).unwrap();
     let path: Vec<_> = (0..=40)
         .map(|i| {
             Point3::from(

@@ -60,54 +60,61 @@ pub fn find(
     session: &mut Session<'_>,
 ) -> Result<Vec<FoundGoal>, PlanError> {
     session.checkpoint(Stage::Sample, 0.0)?;
+    let mut counts = GraspCounts::default();
     match &request.goal {
-        Goal::Joints(q) => joints(world, q).map(|g| vec![g]),
-        Goal::Pose { world_from_tool } => pose(world, world_from_tool, settings, rng, session),
+        Goal::Joints(q) => return joints(world, q).map(|g| vec![g]),
+        Goal::Pose { world_from_tool } => {
+            return pose(world, world_from_tool, settings, rng, session);
+        }
         Goal::Grasp {
             object,
-            world_from_object,
+            world_from_object: pose,
         } => {
-            let offers = grasps::sample(object, settings.grasp_samples, request.seed);
-            let counts = GraspCounts {
-                offered: offers.len(),
-                ..GraspCounts::default()
-            };
-            grasp_set(
-                world,
-                request,
-                world_from_object,
-                offers,
-                counts,
-                settings,
-                rng,
-                session,
-            )
+            // Where none of those that every request gets can be used, others may.
+            let fresh = || grasps::sample(object, settings.grasp_samples, request.seed);
+            let draws: [&dyn Fn() -> Vec<GraspOffer>; 2] = [&|| grasps::kept(object), &fresh];
+            for draw in draws {
+                let offers = draw();
+                counts.offered += offers.len();
+                let counts = &mut counts;
+                let goals =
+                    reachable(world, request, pose, offers, counts, settings, rng, session)?;
+                if !goals.is_empty() {
+                    return Ok(goals);
+                }
+            }
         }
         Goal::Grasps {
             object,
-            world_from_object,
+            world_from_object: pose,
             object_from_gripper,
         } => {
-            let offers = grasps::given(object_from_gripper);
-            let mut counts = GraspCounts {
-                offered: offers.len(),
-                ..GraspCounts::default()
-            };
-            let offers = match object {
-                Some(object) => grasps::keep_clear_of_object(world, object, offers, &mut counts),
-                None => offers,
-            };
-            grasp_set(
-                world,
-                request,
-                world_from_object,
-                offers,
-                counts,
-                settings,
-                rng,
-                session,
-            )
+            let mut offers = grasps::given(object_from_gripper);
+            counts.offered = offers.len();
+            if let Some(object) = object {
+                offers = grasps::keep_clear_of_object(world, object, offers, &mut counts);
+            }
+            let counts = &mut counts;
+            let goals = reachable(world, request, pose, offers, counts, settings, rng, session)?;
+            if !goals.is_empty() {
+                return Ok(goals);
+            }
         }
+    }
+    Err(why_none(request, counts))
+}
+
+/// Why no grasp became a goal.
+fn why_none(request: &PlanRequest, counts: GraspCounts) -> PlanError {
+    let target = request.goal.target();
+    let object = target.map_or_else(|| "given grasps".to_string(), |(o, _)| o.name.clone());
+    let reason = format!("object '{object}': {counts}");
+    if counts.in_collision > 0 || counts.lift_blocked > 0 {
+        PlanError::GoalInCollision { reason }
+    } else if counts.unreachable > 0 {
+        PlanError::NoIkSolution { reason }
+    } else {
+        PlanError::NoGrasp { object, counts }
     }
 }
 
@@ -200,27 +207,18 @@ fn pose(
         .collect())
 }
 
+/// Goals at the grasps that the arm can reach and lift from, the most promising first; `counts` says why others fail.
 #[allow(clippy::too_many_arguments)]
-fn grasp_set(
+fn reachable(
     world: &mut World,
     request: &PlanRequest,
     world_from_object: &Pose,
     offers: Vec<GraspOffer>,
-    mut counts: GraspCounts,
+    counts: &mut GraspCounts,
     settings: &PlannerSettings,
     rng: &mut impl Rng,
     session: &mut Session<'_>,
 ) -> Result<Vec<FoundGoal>, PlanError> {
-    let name = request
-        .goal
-        .target()
-        .map_or_else(|| "given grasps".to_string(), |(o, _)| o.name.clone());
-    if offers.is_empty() {
-        return Err(PlanError::NoGrasp {
-            object: name,
-            counts,
-        });
-    }
     let total = offers.len();
     let mut found: Vec<(f32, FoundGoal)> = Vec::new();
     for (rank, offer) in offers.into_iter().enumerate() {
@@ -235,7 +233,7 @@ fn grasp_set(
             request,
             world_from_object,
             offer,
-            &mut counts,
+            counts,
             settings,
             rng,
         ) {
@@ -259,17 +257,7 @@ fn grasp_set(
             counts.lift_blocked += 1;
         }
     }
-    if !chosen.is_empty() {
-        return Ok(with_fixed_twins(chosen));
-    }
-    if counts.in_collision > 0 || counts.lift_blocked > 0 {
-        return Err(PlanError::GoalInCollision {
-            reason: format!("object '{name}': {counts}"),
-        });
-    }
-    Err(PlanError::NoIkSolution {
-        reason: format!("object '{name}': {counts}"),
-    })
+    Ok(with_fixed_twins(chosen))
 }
 
 /// Each movable goal a second time as it was sampled: where the field pulls the hand into the object, or away from a narrow

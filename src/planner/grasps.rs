@@ -3,7 +3,7 @@
 use super::error::GraspCounts;
 use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
-use crate::field::{sample_grasps, ObjectModel, SamplerSettings};
+use crate::field::{sample_grasps, Grasp, ObjectModel, SamplerSettings};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 
@@ -20,14 +20,36 @@ pub struct GraspOffer {
 /// Distance that the open hand keeps from the object [m].
 const HAND_CLEARANCE_M: f64 = 0.002;
 
-/// Grasps of an object from its field, the best first.
+/// Grasps that are drawn once for an object and offered to every request.
+const KEPT: usize = 128;
+
+/// Draws the grasps that are kept for an object. Call it when the object becomes known: else its first request does,
+/// and takes longer.
+pub fn prepare(object: &ObjectModel) {
+    kept(object);
+}
+
+/// The grasps kept for an object, the best first.
+pub fn kept(object: &ObjectModel) -> Vec<GraspOffer> {
+    offers(object.kept_grasps(|object| draw(object, KEPT, 0)))
+}
+
+/// New grasps of an object from its field, the best first.
 pub fn sample(object: &ObjectModel, count: usize, seed: u64) -> Vec<GraspOffer> {
+    offers(&draw(object, count, seed))
+}
+
+fn draw(object: &ObjectModel, count: usize, seed: u64) -> Vec<Grasp> {
     let settings = SamplerSettings {
         tolerance_m: -HAND_CLEARANCE_M,
         ..SamplerSettings::default()
     };
     sample_grasps(object, &settings, count, seed)
-        .into_iter()
+}
+
+fn offers(grasps: &[Grasp]) -> Vec<GraspOffer> {
+    grasps
+        .iter()
         .map(|g| GraspOffer {
             object_from_gripper: g.object_from_gripper,
             energy: Some(f64::from(g.energy)),

@@ -24,6 +24,7 @@ mod world;
 
 pub use error::{Contact, GraspCounts, PlanError};
 pub use facade::Planner;
+pub use grasps::prepare as prepare_grasps;
 pub use problem::{ObstacleEntry, Problem, ProblemError, ProblemFile};
 pub use request::{Goal, PlanRequest};
 pub use result::{

@@ -19,7 +19,7 @@ pub struct PlannerSettings {
     pub ik_batches: usize,
     pub ik_batches_limit: usize,
     pub ik_branches: usize,
-    /// Grasps drawn from the field.
+    /// New grasps drawn from the field where none of those kept with the object can be used.
     pub grasp_samples: usize,
     /// Whether the grasp energy moves the final configuration together with the motion.
     pub joint_grasp: bool,

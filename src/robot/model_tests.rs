@@ -1,30 +1,11 @@
 //! The model as a whole, on toy robots: lanes against double precision, gradients against differences, errors.
 
 use nalgebra::{Point3, Vector3};
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64Mcg;
 
-use super::toy_robots::{self, MIMIC_URDF};
+use super::toy_robots::{self, configurations, MIMIC_URDF};
 use super::*;
 use crate::geometry::{difference, perturb, Twist};
-use crate::lanes::{Lanes, LANES, ZERO};
-
-/// Random configurations, as lanes and one by one.
-fn configurations(robot: &RobotModel, seed: u64) -> (Vec<Lanes>, Vec<Vec<f64>>) {
-    let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let mut single = vec![vec![0.0; robot.limits.dof()]; LANES];
-    let lanes = (0..robot.limits.dof())
-        .map(|j| {
-            let (low, high) = robot.limits.sampling_range(j);
-            Lanes::from(std::array::from_fn::<f32, LANES, _>(|lane| {
-                let value = rng.random_range(low..high) as f32;
-                single[lane][j] = f64::from(value);
-                value
-            }))
-        })
-        .collect();
-    (lanes, single)
-}
+use crate::lanes::{Lanes, ZERO};
 
 #[test]
 fn lanes_agree_with_double_precision() {

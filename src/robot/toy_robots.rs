@@ -1,6 +1,10 @@
 //! Small robots for tests.
 
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
 use super::{RobotModel, RobotSettings};
+use crate::lanes::{Lanes, LANES};
 
 /// A joint of a toy: `(type, origin xyz, origin rpy, axis xyz)`.
 type ToyJoint = (&'static str, [f64; 3], [f64; 3], [f64; 3]);
@@ -174,4 +178,21 @@ pub(crate) fn all() -> Vec<RobotModel> {
         twelve_joints(),
         mimic(),
     ]
+}
+
+/// Random configurations, as lanes and one by one.
+pub(crate) fn configurations(robot: &RobotModel, seed: u64) -> (Vec<Lanes>, Vec<Vec<f64>>) {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let mut single = vec![vec![0.0; robot.limits.dof()]; LANES];
+    let lanes = (0..robot.limits.dof())
+        .map(|j| {
+            let (low, high) = robot.limits.sampling_range(j);
+            Lanes::from(std::array::from_fn::<f32, LANES, _>(|lane| {
+                let value = rng.random_range(low..high) as f32;
+                single[lane][j] = f64::from(value);
+                value
+            }))
+        })
+        .collect();
+    (lanes, single)
 }

@@ -9,6 +9,7 @@
 
 use super::goal_registry::{CancelCode, GoalId, GoalRegistry, GoalStatus, ResultAnswer, StampNs};
 use super::lock;
+use super::services::respond;
 use futures::{stream, Future, StreamExt};
 use r2r::{
     action_msgs, builtin_interfaces::msg::Time, unique_identifier_msgs::msg::UUID, Clock, Node,
@@ -374,12 +375,4 @@ fn stamp_to_message(stamp: StampNs) -> Time {
         sec: (stamp / 1_000_000_000) as i32,
         nanosec: (stamp % 1_000_000_000) as u32,
     }
-}
-
-/// A response that cannot be sent has lost its client; the server goes on.
-fn respond<T: 'static + WrappedServiceTypeSupport>(
-    request: ServiceRequest<T>,
-    response: T::Response,
-) {
-    let _ = request.respond(response);
 }

@@ -2,6 +2,7 @@
 
 use super::lock;
 use crate::field::{GraspNetwork, ObjectModel};
+use crate::planner::prepare_grasps;
 use crate::scene::TriangleMesh;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -174,7 +175,11 @@ fn learn(id: &str, source: ObjectSource, network: &Result<GraspNetwork, String>)
             ObjectSource::Mesh(mesh) => mesh,
         };
         let network = network.as_ref().map_err(String::clone)?;
-        ObjectModel::from_mesh(id, Arc::new(mesh), network).map_err(|error| error.to_string())
+        let model = ObjectModel::from_mesh(id, Arc::new(mesh), network)
+            .map_err(|error| error.to_string())?;
+        // Here and not in the first goal.
+        prepare_grasps(&model);
+        Ok(model)
     };
     // A panic would end the thread, and every later object would wait for ever.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(make)) {

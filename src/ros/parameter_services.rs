@@ -5,6 +5,7 @@
 
 use super::declaration::{Change, Declaration, ParameterError, ParameterSet, Range, Value};
 use super::lock;
+use super::services::respond;
 use futures::{future::join_all, Future, FutureExt, Stream, StreamExt};
 use r2r::{
     rcl_interfaces::msg, rcl_interfaces::srv, Clock, Node, ParameterValue, Publisher, QosProfile,
@@ -70,7 +71,7 @@ pub fn serve<P: ParameterSet>(
             requests::<srv::$service::Service>(node, $name)?
                 .for_each(move |request| {
                     let response = services.$service(&request.message);
-                    let _ = request.respond(response);
+                    respond(request, response);
                     futures::future::ready(())
                 })
                 .boxed_local()

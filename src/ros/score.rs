@@ -4,6 +4,7 @@ use super::convert;
 use super::failure::Failure;
 use super::library::ModelStatus;
 use super::prepare::fresh_seed;
+use super::services::respond;
 use super::shared::Shared;
 use crate::field::{sample_grasps, EnergyField, ObjectModel, SamplerSettings};
 use crate::geometry::Pose;
@@ -56,7 +57,7 @@ pub fn start(
                     ..Default::default()
                 },
             };
-            let _ = request.respond(response);
+            respond(request, response);
         }
     })?;
     let services = QosProfile::services_default();

@@ -14,7 +14,7 @@ use futures::task::{LocalSpawn, LocalSpawnExt};
 use futures::StreamExt;
 use r2r::diffusion_field_planner::srv::{ListObjects, RemoveObject};
 use r2r::std_srvs::srv::{SetBool, Trigger};
-use r2r::{Node, QosProfile, WrappedServiceTypeSupport};
+use r2r::{Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 use std::sync::Arc;
 
 /// Creates every service.
@@ -58,7 +58,7 @@ fn service<T: WrappedServiceTypeSupport + 'static>(
     let requests = node.create_service::<T>(name, QosProfile::services_default())?;
     spawner.spawn_local(requests.for_each(move |request| {
         let response = answer(&request.message);
-        let _ = request.respond(response);
+        respond(request, response);
         futures::future::ready(())
     }))?;
     Ok(())
@@ -171,5 +171,15 @@ fn done(message: String) -> Trigger::Response {
     Trigger::Response {
         success: true,
         message,
+    }
+}
+
+/// Answers a request. A response that cannot be sent has lost its client; the server goes on.
+pub(super) fn respond<T: WrappedServiceTypeSupport + 'static>(
+    request: ServiceRequest<T>,
+    response: T::Response,
+) {
+    if let Err(error) = request.respond(response) {
+        r2r::log_warn!("planner", "a client did not get its response: {error}");
     }
 }

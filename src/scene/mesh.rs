@@ -1,5 +1,6 @@
 //! Triangle meshes and what can be wrong with them.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use nalgebra::Point3;
@@ -84,6 +85,20 @@ impl TriangleMesh {
             vertex.iter_mut().for_each(|x| *x *= scale);
         }
         Ok(mesh)
+    }
+
+    /// The mesh as the text of an OBJ file [m]; reading it gives the same mesh.
+    pub fn to_obj(&self) -> String {
+        let mut text = String::new();
+        for [x, y, z] in &self.vertices {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "v {x} {y} {z}");
+        }
+        for triangle in &self.triangles {
+            let [a, b, c] = triangle.map(|index| index + 1);
+            let _ = writeln!(text, "f {a} {b} {c}");
+        }
+        text
     }
 
     /// Refuses meshes without a triangle of positive area, with a coordinate that is not finite, or

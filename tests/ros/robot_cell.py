@@ -7,6 +7,7 @@ import uuid
 from conftest import PATIENCE_S, PROJECT, Program, wait_for
 from diffusion_field_planner.action import PlanGraspMotion
 from diffusion_field_planner.msg import GraspCandidate
+from diffusion_field_planner.srv import ListObjects
 from geometry_msgs.msg import Pose, PoseStamped
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -154,6 +155,8 @@ class Cell:
         # Both programs read the robot first, which takes an unoptimised build seconds.
         wait_for(lambda: None not in self.arm(), "joint states", 3 * PATIENCE_S)
         wait_for(lambda: None not in self.counts.values(), "the counts of sim_arm")
+        # Discovery goes both ways and in order: a server that answers this client has also found the older one's.
+        self.peer.call(ListObjects, self.NODE + "/list_objects", ListObjects.Request())
 
     def send(self, goal):
         goal_id = UUID(uuid=list(uuid.uuid4().bytes))
@@ -212,9 +215,9 @@ def seconds(duration):
     return duration.sec + 1e-9 * duration.nanosec
 
 
-def running(cell, stage=PlanGraspMotion.Feedback.EXECUTE):
+def running(cell, stage=PlanGraspMotion.Feedback.EXECUTE, **fields):
     """A goal that is being executed, slowly."""
-    handle = cell.send(goal(plan_only=False, velocity_scaling=0.1, acceleration_scaling=0.1))
+    handle = cell.send(goal(plan_only=False, velocity_scaling=0.1, acceleration_scaling=0.1, **fields))
     assert handle.accepted
     wait_for(lambda: any(f.stage == stage for _, f in cell.seen(handle)), f"stage {stage}")
     return handle

@@ -48,6 +48,7 @@ struct PointEntry {
 struct GraspEntry {
     /// Rows of a 4 x 4 matrix.
     world_from_gripper: [[f64; 4]; 4],
+    width_m: Option<f64>,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -65,6 +66,7 @@ fn load_motion(path: &Path) -> anyhow::Result<Motion> {
     let positions = |phase: PhaseEntry| phase.points.into_iter().map(|p| p.position).collect();
     Ok(Motion {
         phases: plan.phases.into_iter().map(positions).collect(),
+        width_m: plan.grasp.as_ref().and_then(|grasp| grasp.width_m),
         world_from_gripper: plan.grasp.map(|grasp| {
             let rows = grasp.world_from_gripper;
             let rotation = Matrix3::from_fn(|r, c| rows[r][c]);

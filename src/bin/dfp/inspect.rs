@@ -62,7 +62,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let middle: Vec<f64> = (0..robot.limits.dof())
                 .map(|j| 0.5 * (robot.limits.lower[j] + robot.limits.upper[j]))
                 .collect();
-            picture.add_robot(&robot, &middle)?;
+            picture.add_robot(&robot, &middle, None)?;
             picture.add_frame(&robot.kinematics.tool_pose(&middle), 0.1);
             show(&report, args.json)?;
         }

@@ -7,6 +7,7 @@ use crate::geometry::Pose;
 use crate::robot::PoseSettings;
 use crate::ros::action_server::{self, ActionHandler, GoalHandle, DEFAULT_RESULT_TIMEOUT};
 use crate::ros::goal_registry::GoalId;
+use crate::ros::services::respond;
 use crate::ros::state::TimeNs;
 use crate::ros::{convert, lock, parameter_services, robot_source};
 use crate::scene::{MeshDistance, TriangleMesh};
@@ -126,7 +127,7 @@ pub fn start(
             success: true,
             message: String::new(),
         };
-        let _ = request.respond(response);
+        respond(request, response);
     })?;
 
     if simulation.borrow().arm.gripper.is_some() {

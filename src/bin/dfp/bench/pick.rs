@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,15 @@ use anyhow::Context;
 use diffusion_field_planner::data::{Category, ProceduralObject};
 use diffusion_field_planner::field::{GraspNetwork, ObjectModel};
 use diffusion_field_planner::geometry::Pose;
-use diffusion_field_planner::planner::{Goal, PlanRequest, Planner, PlannerSettings};
+use diffusion_field_planner::planner::{
+    prepare_grasps, Goal, PlanRequest, Planner, PlannerSettings,
+};
 use diffusion_field_planner::robot::RobotModel;
-use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
+use diffusion_field_planner::scene::{Scene, SceneObject, Shape, SignedDistance, TriangleMesh};
 use nalgebra::{Translation3, UnitQuaternion};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use serde_json::{json, Value};
 
 use super::statistics::{print_table, timed, to_json, Figures, Outcome};
 
@@ -42,6 +45,9 @@ pub struct Args {
     /// One JSON object instead of the table.
     #[arg(long)]
     json: bool,
+    /// Plans nothing: writes each problem to this folder as `pick_NN.yaml` for `dfp plan`, and the meshes.
+    #[arg(long, value_name = "FOLDER")]
+    write: Option<PathBuf>,
 }
 
 /// Procedural mugs from here on are held out of training.
@@ -56,18 +62,53 @@ const TABLE_TOP_M: f64 = 0.0;
 /// Ready pose of the Panda [rad].
 const START_RAD: [f64; 7] = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
 
+/// One problem.
+struct Case {
+    mug: usize,
+    world_from_object: Pose,
+    scene: Scene,
+}
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let meshes: Vec<(String, Arc<TriangleMesh>)> = (0..MUGS.min(args.count as u64))
+        .map(|i| {
+            let mug = ProceduralObject::new(Category::Mug, FIRST_MUG + args.seed * MUGS + i);
+            (mug.name(), Arc::new(mug.mesh(MESH_SPACING_M)))
+        })
+        .collect();
+    let mut rng = Pcg64Mcg::seed_from_u64(args.seed);
+    let cases: Vec<Case> = (0..args.count)
+        .map(|index| {
+            let mug = index % meshes.len();
+            let world_from_object = random_mug_pose(&meshes[mug].1, &mut rng);
+            let scene = scene(&world_from_object, &mut rng);
+            Case {
+                mug,
+                world_from_object,
+                scene,
+            }
+        })
+        .collect();
+    match &args.write {
+        Some(folder) => write(args, folder, &meshes, &cases),
+        None => plan(args, &meshes, cases),
+    }
+}
+
+fn plan(
+    args: &Args,
+    meshes: &[(String, Arc<TriangleMesh>)],
+    cases: Vec<Case>,
+) -> anyhow::Result<()> {
     let robot = Arc::new(RobotModel::load(&args.urdf, &args.settings)?);
     let network = GraspNetwork::load(&args.weights)
         .with_context(|| format!("loading the grasp field from {}", args.weights.display()))?;
-    let mugs = (0..MUGS.min(args.count as u64))
-        .map(|i| {
-            let mug = ProceduralObject::new(Category::Mug, FIRST_MUG + args.seed * MUGS + i);
-            Ok(Arc::new(ObjectModel::from_mesh(
-                mug.name(),
-                Arc::new(mug.mesh(MESH_SPACING_M)),
-                &network,
-            )?))
+    let mugs = meshes
+        .iter()
+        .map(|(name, mesh)| {
+            let model = ObjectModel::from_mesh(name.clone(), mesh.clone(), &network)?;
+            prepare_grasps(&model);
+            Ok(Arc::new(model))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let settings = PlannerSettings {
@@ -75,17 +116,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         ..PlannerSettings::default()
     };
     let mut planner = Planner::new(robot, settings);
-    let mut rng = Pcg64Mcg::seed_from_u64(args.seed);
     let mut outcomes = Vec::new();
-    for index in 0..args.count {
-        let mug = mugs[index % mugs.len()].clone();
-        let world_from_object = random_mug_pose(&mug, &mut rng);
-        let scene = scene(&world_from_object, &mut rng);
+    for (index, case) in cases.into_iter().enumerate() {
         let goal = Goal::Grasp {
-            object: mug,
-            world_from_object,
+            object: mugs[case.mug].clone(),
+            world_from_object: case.world_from_object,
         };
-        let mut request = PlanRequest::new(START_RAD.to_vec(), scene, goal);
+        let mut request = PlanRequest::new(START_RAD.to_vec(), case.scene, goal);
         request.num_particles = args.particles.unwrap_or(request.num_particles);
         request.seed = args.seed + index as u64;
         request.time_limit = Duration::from_secs(10);
@@ -105,13 +142,53 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes the problems as files of `dfp plan`, so that others plan, draw or execute the same ones.
+fn write(
+    args: &Args,
+    folder: &Path,
+    meshes: &[(String, Arc<TriangleMesh>)],
+    cases: &[Case],
+) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    for (name, mesh) in meshes {
+        std::fs::write(folder.join(format!("{name}.obj")), mesh.to_obj())?;
+    }
+    let absolute = |path: &Path| std::path::absolute(path);
+    let robot = json!({"urdf": absolute(&args.urdf)?, "settings": absolute(&args.settings)?});
+    for (index, case) in cases.iter().enumerate() {
+        let name = &meshes[case.mug].0;
+        let obstacles: Vec<Value> = case.scene.objects.iter().map(obstacle).collect();
+        let problem = json!({
+            "robot": robot,
+            "start": START_RAD,
+            "objects": [{"name": name, "mesh": format!("{name}.obj"), "pose": pose(&case.world_from_object)}],
+            "obstacles": obstacles,
+            "task": {"grasp": name},
+            "settings": {"seed": args.seed + index as u64, "time_limit_s": 10.0},
+        });
+        let file = folder.join(format!("pick_{index:02}.yaml"));
+        std::fs::write(file, serde_yaml::to_string(&problem)?)?;
+    }
+    eprintln!("{} problems in {}", cases.len(), folder.display());
+    Ok(())
+}
+
+fn pose(pose: &Pose) -> Value {
+    let q = pose.rotation.quaternion();
+    let p = pose.translation.vector;
+    json!({"position_m": [p.x, p.y, p.z], "quaternion_xyzw": [q.i, q.j, q.k, q.w]})
+}
+
+/// Every obstacle here is a box.
+fn obstacle(object: &SceneObject) -> Value {
+    let (low, high) = object.shape.bounds();
+    let size = high - low;
+    json!({"name": object.name, "box": [size.x, size.y, size.z], "pose": pose(&object.world_from_object)})
+}
+
 /// Upright, anywhere on the part of the table that the arm reaches, turned at random.
-fn random_mug_pose(mug: &ObjectModel, rng: &mut impl Rng) -> Pose {
-    let lowest = mug
-        .mesh
-        .vertices
-        .iter()
-        .fold(f64::INFINITY, |m, v| m.min(v[2]));
+fn random_mug_pose(mug: &TriangleMesh, rng: &mut impl Rng) -> Pose {
+    let lowest = mug.vertices.iter().fold(f64::INFINITY, |m, v| m.min(v[2]));
     let position = Translation3::new(
         rng.random_range(0.40..0.62),
         rng.random_range(-0.30..0.30),

@@ -24,6 +24,8 @@ pub struct Motion {
     /// Joint positions along each phase; the first phase is the reach.
     pub phases: Vec<Vec<Vec<f64>>>,
     pub world_from_gripper: Option<Pose>,
+    /// Distance of the pads on the object, if known.
+    pub width_m: Option<f64>,
 }
 
 impl From<&Plan> for Motion {
@@ -37,6 +39,7 @@ impl From<&Plan> for Motion {
         Self {
             phases: phases.collect(),
             world_from_gripper: plan.grasp.as_ref().map(|grasp| grasp.world_from_gripper),
+            width_m: plan.grasp.as_ref().and_then(|grasp| grasp.width_m),
         }
     }
 }
@@ -67,14 +70,14 @@ pub fn save(
     for share in GHOSTS {
         picture.add_ghost(robot, &reach[(share * last as f64) as usize], GHOST_OPACITY)?;
     }
-    picture.add_robot(robot, &reach[last])?;
+    picture.add_robot(robot, &reach[last], motion.width_m)?;
     let path_m: Vec<Point3<f64>> = points()
         .map(|q| Point3::from(robot.kinematics.tool_pose(q).translation.vector))
         .collect();
     picture.add_path(&path_m, PATH_RADIUS_M, palette::PATH);
     if let (Some(world_from_gripper), Some(gripper)) = (&motion.world_from_gripper, &robot.gripper)
     {
-        let opening_m = gripper.geometry.max_opening_m;
+        let opening_m = motion.width_m.unwrap_or(gripper.geometry.max_opening_m);
         picture.add_grasp(world_from_gripper, opening_m, palette::GRASP);
     }
     let camera = Camera::around(&picture, AZIMUTH_RAD, ELEVATION_RAD);

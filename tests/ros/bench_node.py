@@ -1,0 +1,173 @@
+"""Measures the node over DDS: acceptance, cancellation, overhead, idle load, and the problems of `dfp bench pick` executed.
+
+    scripts/env python3 tests/ros/bench_node.py [--count 20] [--rounds 30] [--idle 60] [--json]
+
+Every row: n, how many did what they should, and percentiles in milliseconds. Exit status 1 when a plan was not executed.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# Sets the domain before rclpy is imported.
+from conftest import Peer, Program  # isort: skip
+import rclpy
+from action_msgs.msg import GoalStatus
+from diffusion_field_planner.action import PlanGraspMotion
+from pick_problems import OBJECT_ID, MugCell, write_problems
+from robot_cell import goal, running, wait_still
+
+Result = PlanGraspMotion.Result
+
+
+def row(name, times_ms, success=None, **more):
+    """The figures of one measurement, as every benchmark of the project gives them."""
+    times = sorted(times_ms)
+    at = lambda share: times[min(int(share * len(times)), len(times) - 1)] if times else None
+    percentiles = {"p50_ms": at(0.5), "p95_ms": at(0.95), "p98_ms": at(0.98), "max_ms": at(1.0)}
+    return {"name": name, "n": len(times), "success": len(times) if success is None else success, **percentiles, **more}
+
+
+def timed(action):
+    start = time.monotonic()
+    value = action()
+    return 1e3 * (time.monotonic() - start), value
+
+
+def learned(**fields):
+    """A goal whose grasp the field chooses."""
+    return goal(object_id=OBJECT_ID, grasps=[], velocity_scaling=1.0, acceleration_scaling=1.0, **fields)
+
+
+def acceptance(cell, rounds):
+    """From the goal's way out to its acceptance, on an idle node and while another goal is being planned."""
+    idle, busy = [], []
+    for _ in range(rounds):
+        ms, first = timed(lambda: cell.send(learned()))
+        idle.append(ms)
+        ms, second = timed(lambda: cell.send(learned()))
+        busy.append(ms)
+        cell.result(second)
+        cell.result(first)
+    return [row("goal_accepted_idle", idle), row("goal_accepted_while_planning", busy)]
+
+
+def cancellation(cell, rounds):
+    """From the request to the answer and to the result, while planning and while the arm moves."""
+    rows = []
+    for stage, begin in [("planning", lambda: cell.send(learned())), ("moving", lambda: slowly(cell))]:
+        answered, finished, cancelled = [], [], 0
+        for k in range(rounds):
+            handle = begin()
+            # Into another part of the work each time.
+            time.sleep(random.Random(k).uniform(0.0, 0.1))
+            start = time.monotonic()
+            ms, _ = timed(lambda: cell.peer.ask(handle.cancel_goal_async, "the answer to the cancel request"))
+            status, _ = cell.result(handle)
+            # A goal may have succeeded before the request came.
+            if status == GoalStatus.STATUS_CANCELED:
+                cancelled += 1
+                answered.append(ms)
+                finished.append(1e3 * (time.monotonic() - start))
+            wait_still(cell)
+        rows += [row(f"cancel_{stage}_answered", answered, cancelled), row(f"cancel_{stage}_finished", finished, cancelled)]
+    return rows
+
+
+def slowly(cell):
+    """A goal that is being executed."""
+    return running(cell, object_id=OBJECT_ID, grasps=[])
+
+
+def overhead(cell, rounds):
+    """Time at the client beyond the planner's own stages, plan only."""
+    beyond, planned = [], 0
+    for seed in range(1, rounds + 1):
+        ms, (_, result) = timed(lambda: cell.run(learned(seed=seed)))
+        if result.error_code == Result.NONE:
+            planned += 1
+            beyond.append(ms - 1e3 * sum(result.stage_times))
+    return row("overhead_beyond_planner", beyond, planned)
+
+
+def idle(node, seconds):
+    """Share of a core and memory a minute after the last goal."""
+    time.sleep(60.0)
+    start, wall = node.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    share = (node.cpu_seconds() - start) / (time.monotonic() - wall)
+    return {"name": "idle", "n": 1, "success": 1, "cpu_share": share, "memory_mb": node.memory_mb(), "window_s": seconds}
+
+
+def execute_all(peer, problems_of_mesh, folder):
+    """Every problem planned and executed; a plan that the controller refuses is a failure of the whole benchmark."""
+    times, executed, refused, verified, failures, starts = [], 0, 0, 0, [], []
+    for mesh, problems in problems_of_mesh.items():
+        ms, cell = timed(lambda: connected(mesh, folder, peer))
+        starts.append(ms)
+        for problem in problems:
+            outcome = cell.pick(problem)
+            times.append(1e3 * outcome.planning_s)
+            refused += outcome.rejected
+            planned = outcome.error_code == Result.NONE or outcome.error_code >= Result.EXECUTION_FAILED
+            verified += planned
+            executed += outcome.error_code == Result.NONE and outcome.rejected == 0
+            if outcome.error_code != Result.NONE:
+                failures.append(f"{problem.name}: {outcome.error_code}: {outcome.message}")
+            print(f"{problem.name}: {outcome.error_code}, lifted {1e3 * outcome.lifted_m:.0f} mm", file=sys.stderr)
+        cell.stop()
+    picked = row("pick_executed", times, executed, verified=verified, rejected_trajectories=refused, failures=failures)
+    return [picked, row("start_to_ready", starts)]
+
+
+def connected(mesh, folder, peer):
+    cell = MugCell(mesh, folder)
+    cell.connect(peer)
+    return cell
+
+
+def print_table(rows):
+    print(f"{'':<30} {'success':>9} | {'p50':>8} {'p95':>8} {'p98':>8} {'max':>8} ms")
+    for r in rows:
+        times = " ".join(f"{r[key]:8.1f}" if r.get(key) is not None else f"{'':8}" for key in ("p50_ms", "p95_ms", "p98_ms", "max_ms"))
+        known = ("name", "n", "success", "p50_ms", "p95_ms", "p98_ms", "max_ms", "failures")
+        more = ", ".join(f"{k} {v:.3g}" for k, v in r.items() if k not in known)
+        print(f"{r['name']:<30} {r['success']:>4}/{r['n']:<4} | {times} {more}")
+        for failure in r.get("failures", []):
+            print(f"  failed: {failure}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=20, help="problems to execute")
+    parser.add_argument("--rounds", type=int, default=30, help="goals for each of the other figures")
+    parser.add_argument("--idle", type=float, default=60.0, help="length of the idle window, s; it begins a minute after the last goal")
+    parser.add_argument("--seed", type=int, default=0, help="of the problems")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    o = parser.parse_args()
+    Program.prints = False
+    rclpy.init()
+    peer = Peer("bench")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        problems_of_mesh = write_problems(folder, o.count, o.seed)
+        rows = execute_all(peer, problems_of_mesh, folder)
+        mesh, problems = next(iter(problems_of_mesh.items()))
+        cell = connected(mesh, folder, peer)
+        cell.arrange(problems[0])
+        rows += acceptance(cell.cell, o.rounds) + [overhead(cell.cell, o.rounds)] + cancellation(cell.cell, o.rounds)
+        rows.append(idle(cell.node, o.idle))
+        cell.stop()
+    peer.close()
+    rclpy.shutdown()
+    print("\n".join(map(json.dumps, rows))) if o.json else print_table(rows)
+    picked = rows[0]
+    sys.exit(picked["rejected_trajectories"] != 0 or picked["success"] < picked["verified"])
+
+
+if __name__ == "__main__":
+    main()
