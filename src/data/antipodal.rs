@@ -1,12 +1,13 @@
-//! Antipodal grasps on a solid, checked by closing the gripper.
+//! Candidates for grasps on a solid, sorted by [`super::label`] into those that hold and those that fail.
 
 use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
 use rand::{Rng, RngExt, SeedableRng};
-use rand_distr::{Distribution, UnitSphere};
+use rand_distr::{Distribution, StandardNormal, UnitSphere};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use crate::field::contact::{close_gripper, exits_along, gripper_collides};
+use super::label::{moved, Failure, FingerFace, Label, LabelLimits};
+use crate::field::contact::exits_along;
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 use crate::scene::mesh::SurfaceSampler;
@@ -20,6 +21,8 @@ pub struct AntipodalSettings {
     pub cone_deg: f64,
     /// Half angle inside which both pads' normals lie after closing, deg.
     pub contact_cone_deg: f64,
+    /// Half angle outside which a closed grasp counts as one that fails, deg.
+    pub slip_cone_deg: f64,
     /// Free width left of the opening, m.
     pub jaw_margin_m: f64,
     /// Least and most depth of the contact behind the finger tip, m.
@@ -37,16 +40,43 @@ impl Default for AntipodalSettings {
         Self {
             cone_deg: 15.0,
             contact_cone_deg: 18.0,
+            slip_cone_deg: 45.0,
             jaw_margin_m: 0.006,
             depth_m: [0.003, 0.020],
             shift_m: 0.004,
             clearance_m: 0.0015,
-            max_candidates: 30_000,
+            max_candidates: 120_000,
         }
     }
 }
 
-/// Up to `count` grasps on the solid, as object_from_gripper; fewer where the object allows no more.
+/// Grasps on one object, as object_from_gripper. What is neither sure to hold nor sure to fail is in no list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LabelledGrasps {
+    pub holding: Vec<Pose>,
+    pub failing: Vec<(Pose, Failure)>,
+    /// Candidates looked at.
+    pub candidates: usize,
+    /// Candidates that hold among them; the share says how graspable the object is.
+    pub candidates_holding: usize,
+}
+
+/// How many grasps of each kind are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraspCounts {
+    pub holding: usize,
+    pub failing: usize,
+}
+
+/// Rolls about the closing axis, depths and shifts tried on a pair of contacts.
+const ROLLS_PER_PAIR: usize = 6;
+/// Share of candidates that are antipodal grasps knocked out of place, where failures are wanted.
+const KNOCKED_SHARE: f64 = 0.25;
+/// How far those are knocked out of place: standard deviation, m and rad.
+const KNOCK_M: f64 = 0.012;
+const KNOCK_RAD: f64 = 0.25;
+
+/// Up to `count` grasps that hold, as object_from_gripper; fewer where the object allows no more.
 ///
 /// `surface` is a mesh of the solid, from which first contacts are drawn by area.
 pub fn antipodal_grasps(
@@ -57,34 +87,86 @@ pub fn antipodal_grasps(
     count: usize,
     seed: u64,
 ) -> Vec<Pose> {
+    let counts = GraspCounts {
+        holding: count,
+        failing: 0,
+    };
+    labelled_grasps(solid, surface, gripper, settings, counts, seed).holding
+}
+
+/// Grasps that hold and grasps that fail, up to `counts` of each. Equal arguments give equal grasps.
+///
+/// Failures are near misses: antipodal candidates in collision, and candidates knocked out of place.
+pub fn labelled_grasps(
+    solid: &dyn SignedDistance,
+    surface: &TriangleMesh,
+    gripper: &GripperGeometry,
+    settings: &AntipodalSettings,
+    counts: GraspCounts,
+    seed: u64,
+) -> LabelledGrasps {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let sampler = SurfaceSampler::new(surface);
-    let contact_cone = settings.contact_cone_deg.to_radians();
-    let mut grasps = Vec::with_capacity(count);
-    for _ in 0..settings.max_candidates {
-        if grasps.len() == count {
+    let face = FingerFace::new(gripper);
+    let limits = settings.label_limits();
+    let mut grasps = LabelledGrasps::default();
+    let mut tried = 0;
+    while tried < settings.max_candidates {
+        tried += 1;
+        if grasps.holding.len() == counts.holding && grasps.failing.len() == counts.failing {
             break;
         }
-        let Some(pair) =
-            antipodal_pair(solid, sampler.sample(&mut rng), gripper, settings, &mut rng)
-        else {
+        let start = sampler.sample(&mut rng);
+        let Some(pair) = antipodal_pair(solid, start, gripper, settings, &mut rng) else {
             continue;
         };
-        let pose = random_grasp(pair, gripper, settings, &mut rng);
-        // Closing is cheaper than the collision search, so it goes first.
-        if close_gripper(solid, &pose, gripper).is_inside_cone(contact_cone)
-            && !gripper_collides(
-                solid,
-                &pose,
-                gripper,
-                gripper.max_opening_m,
-                settings.clearance_m,
-            )
-        {
-            grasps.push(pose);
+        for _ in 0..ROLLS_PER_PAIR {
+            tried += 1;
+            let mut pose = random_grasp(pair, gripper, settings, &mut rng);
+            let knocked = grasps.failing.len() < counts.failing && rng.random_bool(KNOCKED_SHARE);
+            if knocked {
+                pose = knock(&pose, gripper, &mut rng);
+            }
+            let label = face.label(solid, &pose, &limits);
+            if !knocked {
+                grasps.candidates += 1;
+                grasps.candidates_holding += usize::from(label == Label::Holds);
+            }
+            match label {
+                Label::Fails(why) if grasps.failing.len() < counts.failing => {
+                    grasps.failing.push((pose, why));
+                }
+                // One of a pair, so that a contact that allows many rolls is not there many times.
+                Label::Holds if !knocked => {
+                    if grasps.holding.len() < counts.holding {
+                        grasps.holding.push(pose);
+                    }
+                    break;
+                }
+                _ => {}
+            }
         }
     }
     grasps
+}
+
+impl AntipodalSettings {
+    /// The limits by which candidates are sorted.
+    pub fn label_limits(&self) -> LabelLimits {
+        LabelLimits {
+            hold_cone_rad: self.contact_cone_deg.to_radians(),
+            slip_cone_rad: self.slip_cone_deg.to_radians(),
+            clearance_m: self.clearance_m,
+        }
+    }
+}
+
+/// The grasp turned about its finger tips and shifted, both by Gaussian noise.
+fn knock(object_from_gripper: &Pose, gripper: &GripperGeometry, rng: &mut impl Rng) -> Pose {
+    let mut noise = |scale| Vector3::from_fn(|_, _| scale * rng.sample::<f64, _>(StandardNormal));
+    let tips = Vector3::new(0.0, 0.0, gripper.tip_m);
+    let turn = UnitQuaternion::from_scaled_axis(noise(KNOCK_RAD));
+    moved(object_from_gripper, tips + noise(KNOCK_M)) * turn * Translation3::from(-tips)
 }
 
 /// Two facing surface points whose normals lie in the cone about their connection.

@@ -55,6 +55,55 @@ impl Solid {
             scale,
         }
     }
+
+    /// Distance from a point to the farthest point of the solid, m; never too small.
+    pub fn farthest_from(&self, point: &Point3<f64>) -> f64 {
+        let ring = |profile: &[Vector2<f64>]| {
+            let from = radial(point);
+            let across = |p: &Vector2<f64>| (p.x + from.x).hypot(p.y - from.y);
+            profile.iter().map(across).fold(0.0, f64::max)
+        };
+        match self {
+            Self::Shell {
+                profile,
+                thickness_m,
+            } => ring(profile) + 0.5 * thickness_m,
+            Self::Lathe { profile } => ring(profile),
+            Self::RoundedBox { half_extents_m, .. } => (point.coords.abs() + half_extents_m).norm(),
+            Self::Bar { path, radius_m } => {
+                let ends = path.iter().map(|p| (p - point.coords).norm());
+                ends.fold(0.0, f64::max) + radius_m
+            }
+            Self::Union(parts) => {
+                let each = parts.iter().map(|part| part.farthest_from(point));
+                each.fold(0.0, f64::max)
+            }
+            Self::Placed {
+                solid,
+                outer_from_solid,
+                scale,
+            } => {
+                let local = outer_from_solid.inverse_transform_point(&(point / *scale));
+                solid.farthest_from(&local) * scale
+            }
+        }
+    }
+
+    /// Thickness of the thinnest wall, bar or plate, m; infinite where only turned profiles take part, whose
+    /// walls are as thick as they are drawn.
+    pub fn thinnest_m(&self) -> f64 {
+        match self {
+            Self::Shell { thickness_m, .. } => *thickness_m,
+            Self::Lathe { .. } => f64::INFINITY,
+            Self::RoundedBox { half_extents_m, .. } => 2.0 * half_extents_m.min(),
+            Self::Bar { radius_m, .. } => 2.0 * radius_m,
+            Self::Union(parts) => {
+                let each = parts.iter().map(Self::thinnest_m);
+                each.fold(f64::INFINITY, f64::min)
+            }
+            Self::Placed { solid, scale, .. } => solid.thinnest_m() * scale,
+        }
+    }
 }
 
 /// Step of the central differences that give the gradient, m; far below any wall, far above rounding.

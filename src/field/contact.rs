@@ -29,23 +29,28 @@ pub fn gripper_collides(
     opening_m: f64,
     clearance_m: f64,
 ) -> bool {
-    gripper.boxes(opening_m).iter().any(
-        |GripperBox {
-             center_m,
-             half_extents_m,
-         }| {
-            let half = Vector3::from(*half_extents_m).add_scalar(clearance_m.min(0.0));
-            let inflation = clearance_m.max(0.0);
-            half.min() > 0.0
-                && piece_touches(
-                    solid,
-                    object_from_gripper,
-                    Vector3::from(*center_m),
-                    half,
-                    inflation,
-                )
-        },
-    )
+    gripper
+        .boxes(opening_m)
+        .iter()
+        .any(|part| box_collides(solid, object_from_gripper, part, clearance_m))
+}
+
+/// Whether a box fixed to the gripper reaches into the solid; `clearance_m` as for [`gripper_collides`].
+pub fn box_collides(
+    solid: &dyn SignedDistance,
+    object_from_gripper: &Pose,
+    part: &GripperBox,
+    clearance_m: f64,
+) -> bool {
+    let half = Vector3::from(part.half_extents_m).add_scalar(clearance_m.min(0.0));
+    half.min() > 0.0
+        && piece_touches(
+            solid,
+            object_from_gripper,
+            Vector3::from(part.center_m),
+            half,
+            clearance_m.max(0.0),
+        )
 }
 
 fn piece_touches(

@@ -1,0 +1,280 @@
+//! Whether a grasp holds, by the exact solid: the fingers' whole faces are closed on it.
+//!
+//! The field's own check closes nine points of each pad, which is quick. Here the whole inner face of the finger
+//! advances, so a fork's edge between two points, or a handle that meets the finger above its pad, is not missed.
+
+use std::f64::consts::TAU;
+
+use nalgebra::{Point3, Translation3, Vector3};
+use serde::{Deserialize, Serialize};
+
+use crate::field::contact::{box_collides, gripper_collides};
+use crate::geometry::Pose;
+use crate::robot::{GripperBox, GripperGeometry};
+use crate::scene::SignedDistance;
+
+/// Spacing of the points that stand for a finger's face, m; below the thinnest wall of any procedural object.
+const FACE_SPACING_M: f64 = 0.002;
+/// The face stops this near to the surface, m.
+const STOP_M: f64 = 0.0001;
+/// Least step of the closing motion, m.
+const LEAST_STEP_M: f64 = 0.0002;
+/// Points of the face this near to the surface bear load, m.
+const CONTACT_BAND_M: f64 = 0.0006;
+/// Normals read of one contact; larger patches are thinned out.
+const MOST_NORMALS: usize = 24;
+/// Directions in which hulls of contacts are compared.
+const HULL_DIRECTIONS: usize = 24;
+/// Rubber pad from the tip upwards, m: the Franka finger's is 18 mm, contact further up is on bare metal.
+const PAD_LENGTH_M: f64 = 0.022;
+/// What lies between the pads of a closed gripper is at least this thick, m.
+const LEAST_WIDTH_M: f64 = 0.0005;
+/// Overlap with the open gripper above which a grasp surely fails, m.
+const SURE_OVERLAP_M: f64 = 0.0015;
+
+/// Limits between grasps that hold with a margin, that surely fail, and those in between.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LabelLimits {
+    /// Half angle inside which both contacts' normals, and a line from contact to contact, lie, rad.
+    pub hold_cone_rad: f64,
+    /// Half angle outside which a grasp surely slips, rad.
+    pub slip_cone_rad: f64,
+    /// Air around the open gripper of a grasp that holds, m.
+    pub clearance_m: f64,
+}
+
+/// Why a grasp fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The open gripper overlaps the object.
+    Collides,
+    /// A finger closes on nothing.
+    Misses,
+    /// The contacts lie outside every usual friction cone.
+    Slips,
+}
+
+/// What is known of a grasp.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Label {
+    /// Force closure with margin, and neither the open nor the closing gripper touches anything but the pads' contacts.
+    Holds,
+    Fails(Failure),
+    /// Neither is sure: taken for nothing.
+    Unclear,
+}
+
+/// The inner face of a finger as points (y, z) in the gripper frame, m.
+#[derive(Debug, Clone)]
+pub struct FingerFace {
+    points_m: Vec<[f64; 2]>,
+    pad_from_m: f64,
+    /// Balls inside the open gripper: centres and radii, m. They settle most collisions at once.
+    balls_m: Vec<(Point3<f64>, f64)>,
+    gripper: GripperGeometry,
+}
+
+/// Where a finger's face meets the solid.
+#[derive(Debug, Clone)]
+struct FaceContact {
+    /// Place of the face along the closing axis, gripper frame, m.
+    x_m: f64,
+    /// Between the surface's normal and the closing axis, rad.
+    angle_rad: f64,
+    /// Touching points (y, z), gripper frame, m.
+    patch_m: Vec<[f64; 2]>,
+}
+
+impl FingerFace {
+    /// The face of the gripper's fingers, from where they leave the palm to the tip.
+    pub fn new(gripper: &GripperGeometry) -> Self {
+        let steps = |length: f64| (length / FACE_SPACING_M).ceil() as usize;
+        let (width, from) = (gripper.finger_width_m, gripper.finger_base_m);
+        let (columns, rows) = (steps(width), steps(gripper.tip_m - from));
+        // From the tip upwards, because that is where most contacts are.
+        let points_m = (0..=rows)
+            .flat_map(|row| {
+                let z = gripper.tip_m - (gripper.tip_m - from) * row as f64 / rows as f64;
+                (0..=columns).map(move |c| [width * (c as f64 / columns as f64 - 0.5), z])
+            })
+            .collect();
+        Self {
+            points_m,
+            pad_from_m: gripper.tip_m - PAD_LENGTH_M,
+            balls_m: gripper
+                .boxes(gripper.max_opening_m)
+                .iter()
+                .flat_map(inner_balls)
+                .collect(),
+            gripper: gripper.clone(),
+        }
+    }
+
+    /// The label of a grasp on a solid.
+    pub fn label(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+        limits: &LabelLimits,
+    ) -> Label {
+        let gripper = &self.gripper;
+        let room = self
+            .balls_m
+            .iter()
+            .map(|(centre, radius)| solid.distance(&(object_from_gripper * centre)) - radius);
+        let room = room.fold(f64::INFINITY, f64::min);
+        if room < -SURE_OVERLAP_M {
+            return Label::Fails(Failure::Collides);
+        }
+        let collides = |clearance_m: f64| {
+            let opening = gripper.max_opening_m;
+            gripper_collides(solid, object_from_gripper, gripper, opening, clearance_m)
+        };
+        let contacts = [1.0, -1.0].map(|side| self.close(solid, object_from_gripper, side));
+        let [Some(first), Some(second)] = &contacts else {
+            return Label::Fails(Failure::Misses);
+        };
+        let width = first.x_m - second.x_m;
+        if width < LEAST_WIDTH_M {
+            return Label::Fails(Failure::Misses);
+        }
+        let angle = first.angle_rad.max(second.angle_rad);
+        let holds = angle < limits.hold_cone_rad
+            && self.touches_pad(first)
+            && self.touches_pad(second)
+            && faces_meet(first, second, width * limits.hold_cone_rad.tan())
+            && !self.palm_collides(solid, object_from_gripper, 0.5 * (first.x_m + second.x_m));
+        if holds && room > limits.clearance_m && !collides(limits.clearance_m) {
+            Label::Holds
+        } else if collides(-SURE_OVERLAP_M) {
+            Label::Fails(Failure::Collides)
+        } else if angle > limits.slip_cone_rad {
+            Label::Fails(Failure::Slips)
+        } else {
+            Label::Unclear
+        }
+    }
+
+    fn touches_pad(&self, contact: &FaceContact) -> bool {
+        contact.patch_m.iter().any(|p| p[1] >= self.pad_from_m)
+    }
+
+    /// Whether the palm touches while the fingers pull the object to their middle, `shift_m` along x.
+    fn palm_collides(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+        shift_m: f64,
+    ) -> bool {
+        let [palm, ..] = self.gripper.boxes(self.gripper.max_opening_m);
+        let mut swept = GripperBox { ..palm };
+        swept.center_m[0] += 0.5 * shift_m;
+        swept.half_extents_m[0] += 0.5 * shift_m.abs();
+        box_collides(solid, object_from_gripper, &swept, 0.0)
+    }
+
+    /// Advances the face of the finger at `side` (+1, -1) until it touches.
+    ///
+    /// Each point keeps a lower bound of its distance, so that only the nearest few are asked again at each step.
+    fn close(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+        side: f64,
+    ) -> Option<FaceContact> {
+        let start = 0.5 * side * self.gripper.max_opening_m;
+        let inwards = object_from_gripper.rotation * Vector3::new(-side, 0.0, 0.0);
+        let places: Vec<Point3<f64>> = self
+            .points_m
+            .iter()
+            .map(|[y, z]| object_from_gripper * Point3::new(start, *y, *z))
+            .collect();
+        let middle = places[places.len() / 2];
+        let from_middle = solid.distance(&middle);
+        let mut bounds: Vec<f64> = places
+            .iter()
+            .map(|p| from_middle - (p - middle).norm())
+            .collect();
+        let mut travel = 0.0;
+        while travel < self.gripper.max_opening_m {
+            let mut nearest = f64::INFINITY;
+            for (place, bound) in places.iter().zip(&mut bounds) {
+                if *bound < nearest {
+                    *bound = solid.distance(&(place + inwards * travel));
+                    nearest = nearest.min(*bound);
+                }
+            }
+            if nearest <= STOP_M {
+                return self.contact(solid, &places, &bounds, inwards, travel, side);
+            }
+            let step = nearest.max(LEAST_STEP_M);
+            travel += step;
+            bounds.iter_mut().for_each(|bound| *bound -= step);
+        }
+        None
+    }
+
+    fn contact(
+        &self,
+        solid: &dyn SignedDistance,
+        places: &[Point3<f64>],
+        bounds: &[f64],
+        inwards: Vector3<f64>,
+        travel: f64,
+        side: f64,
+    ) -> Option<FaceContact> {
+        let touching: Vec<usize> = (0..places.len())
+            .filter(|&i| {
+                bounds[i] < CONTACT_BAND_M
+                    && solid.distance(&(places[i] + inwards * travel)) < CONTACT_BAND_M
+            })
+            .collect();
+        // The normal is read just outside the surface, where the distance is smooth even on thin walls.
+        let back = travel - CONTACT_BAND_M;
+        let normal: Vector3<f64> = touching
+            .iter()
+            .step_by(touching.len().div_ceil(MOST_NORMALS).max(1))
+            .map(|&i| solid.distance_and_gradient(&(places[i] + inwards * back)).1)
+            .sum();
+        let cosine = -normal.try_normalize(1e-9)?.dot(&inwards);
+        Some(FaceContact {
+            x_m: side * (0.5 * self.gripper.max_opening_m - travel),
+            angle_rad: cosine.clamp(-1.0, 1.0).acos(),
+            patch_m: touching.iter().map(|&i| self.points_m[i]).collect(),
+        })
+    }
+}
+
+/// Balls along the longest axis of a box, as thick as its thinnest side.
+fn inner_balls(part: &GripperBox) -> Vec<(Point3<f64>, f64)> {
+    let half = Vector3::from(part.half_extents_m);
+    let (radius, axis) = (half.min(), half.imax());
+    let reach = half[axis] - radius;
+    let count = (reach / radius).ceil() as usize + 1;
+    let place = |i: usize| {
+        let mut centre = Point3::from(part.center_m);
+        centre[axis] += reach * (2.0 * i as f64 / (count.max(2) - 1) as f64 - 1.0);
+        centre
+    };
+    (0..count).map(|i| (place(i), radius)).collect()
+}
+
+/// Whether the hulls of both contacts, seen along the closing axis, come within `slack_m` of each other.
+///
+/// The hull and not the points: a pad inside a bowl rests on its two edges, the other pad meets the wall between them.
+/// Convex sets are apart by the largest gap over all directions.
+fn faces_meet(first: &FaceContact, second: &FaceContact, slack_m: f64) -> bool {
+    (0..HULL_DIRECTIONS).all(|i| {
+        let (sine, cosine) = (TAU * i as f64 / HULL_DIRECTIONS as f64).sin_cos();
+        let along = |p: &[f64; 2]| p[0] * cosine + p[1] * sine;
+        let far_end = first.patch_m.iter().map(along).fold(f64::MIN, f64::max);
+        let near_end = second.patch_m.iter().map(along).fold(f64::MAX, f64::min);
+        near_end - far_end <= slack_m
+    })
+}
+
+/// A pose moved by `shift_m` along the gripper's axes.
+pub(super) fn moved(object_from_gripper: &Pose, shift_m: Vector3<f64>) -> Pose {
+    object_from_gripper * Translation3::from(shift_m)
+}
