@@ -124,19 +124,27 @@ impl Solid {
     }
 }
 
-/// A distance that `a` and `b` have at least, from spheres; `links` are the links' poses in the world.
+/// A distance that `a` and `b` have at least, from spheres around the parts of `a`; `links` are the links' poses in the
+/// world.
 pub(super) fn lower_bound(a: &Solid, b: &Solid, links: &[Pose3]) -> f64 {
-    let center = a.world_from_frame(links).transform_point(a.center);
-    let other = b.world_from_frame(links);
-    let distance = match &b.parts[..] {
-        // The sphere around a table says little; the distance to the one shape itself is as cheap.
-        [part] if !part.hollow => {
-            let pose = *other * part.frame_from_shape;
-            part.shape.distance_to_point(&pose, center, true)
-        }
-        _ => (center - other.transform_point(b.center)).length() - b.radius_m,
+    let (world_from_a, world_from_b) = (a.world_from_frame(links), b.world_from_frame(links));
+    let margin = a.margin_m + b.margin_m;
+    let around = (world_from_a.transform_point(a.center) - world_from_b.transform_point(b.center))
+        .length()
+        - a.radius_m
+        - b.radius_m
+        - margin;
+    let [part] = &b.parts[..] else {
+        return around;
     };
-    distance - a.radius_m - a.margin_m - b.margin_m
+    // The sphere around a table or a mug says little; the distance of a point to the one shape itself is still cheap.
+    let pose = *world_from_b * part.frame_from_shape;
+    let to_part = |p: &Part| {
+        let center = world_from_a.transform_point(p.center);
+        part.shape.distance_to_point(&pose, center, true) - p.radius_m
+    };
+    let nearest = a.parts.iter().map(to_part).fold(f64::INFINITY, f64::min);
+    around.max(nearest - margin)
 }
 
 /// Distance between the true shapes, negative by the depth if they overlap. Counts the shape pairs it computed.
@@ -151,15 +159,14 @@ pub(super) fn distance(
     let mut best = f64::INFINITY;
     for q in &b.parts {
         let a_from_shape = a_from_b * q.frame_from_shape;
-        let center = a_from_b.transform_point(q.center);
-        for p in &a.parts {
-            let spheres = if q.radius_m.is_finite() {
-                (center - p.center).length() - q.radius_m
-            } else {
-                q.shape.distance_to_point(&a_from_shape, p.center, true)
-            };
-            if spheres - p.radius_m >= best {
-                continue;
+        let bound =
+            |p: &Part| q.shape.distance_to_point(&a_from_shape, p.center, true) - p.radius_m;
+        let mut parts: Vec<(f64, &Part)> = a.parts.iter().map(|p| (bound(p), p)).collect();
+        // The nearest first: what it leaves makes the others cheap.
+        parts.sort_by(|x, y| x.0.total_cmp(&y.0));
+        for (bound, p) in parts {
+            if bound >= best {
+                break;
             }
             *computed += 1;
             let relative = p.frame_from_shape.inv_mul(&a_from_shape);
