@@ -1,6 +1,7 @@
-//! `dfp inspect`: what was understood of a robot or a mesh, before anything is planned with it.
+//! `dfp inspect`: what was understood of a robot, a mesh or a problem, before anything is planned with it.
 
 mod mesh_report;
+mod problem_report;
 mod robot_report;
 
 use std::collections::HashMap;
@@ -9,23 +10,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context};
 use diffusion_field_planner::picture::{palette, render, Camera, PictureScene};
+use diffusion_field_planner::planner::Problem;
 use diffusion_field_planner::robot::{RobotModel, RobotSettings};
 use diffusion_field_planner::scene::{MeshDistance, Shape, TriangleMesh};
 use mesh_report::MeshReport;
+use problem_report::ProblemReport;
 use robot_report::RobotReport;
 use serde::Serialize;
 
-/// Show what was understood of a robot or a mesh.
+use crate::plan::picture as plan_picture;
+use crate::plan::DEFAULT_WEIGHTS;
+
+/// Show what was understood of a robot, a mesh or a problem.
 ///
 /// For a robot: joints with their limits, bodies, collision spheres and how well they cover the shapes, which links
 /// are not tested against each other and why, tool and gripper. For a mesh: size, whether it is closed, doubtful units.
+/// For a problem: task, start, objects and obstacles, and how far each is from the arm at its start.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   dfp inspect urdf/panda.urdf --settings config/panda.yaml --picture out/panda.png
   dfp inspect arm.urdf --base base_link --tool tool0 --json
-  dfp inspect mug.obj --scale 0.001")]
+  dfp inspect mug.obj --scale 0.001
+  dfp inspect examples/pick_mug.yaml --picture out/problem.png")]
 pub struct Args {
-    /// Robot description (.urdf) or mesh (.stl, .obj, .ply).
+    /// Robot description (.urdf), mesh (.stl, .obj, .ply) or problem of `dfp plan` (.yaml).
     file: PathBuf,
     /// Robot settings (YAML); found by itself at ../config/NAME.yaml.
     #[arg(long)]
@@ -39,6 +47,9 @@ pub struct Args {
     /// Metres per unit of a mesh file.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    /// Weights of the grasp field, for problems that grasp.
+    #[arg(long, default_value = DEFAULT_WEIGHTS)]
+    weights: PathBuf,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -74,8 +85,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             picture.add_shape(&shape, &nalgebra::Isometry3::identity(), palette::MESH);
             show(&report, args.json)?;
         }
+        "yaml" | "yml" => {
+            let problem = Problem::load(&args.file, &args.weights)?;
+            let (robot, request) = (&problem.robot, &problem.request);
+            let report = ProblemReport::new(&args.file, &problem)?;
+            plan_picture::add_scene(&mut picture, request);
+            picture.add_robot(robot, &request.start, None)?;
+            show(&report, args.json)?;
+        }
         _ => bail!(
-            "'{}' is neither a robot (.urdf) nor a mesh (.stl, .obj, .ply)",
+            "'{}' is neither a robot (.urdf) nor a mesh (.stl, .obj, .ply) nor a problem (.yaml)",
             args.file.display()
         ),
     }

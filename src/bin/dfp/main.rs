@@ -8,6 +8,8 @@ mod plan;
 #[cfg(feature = "torch")]
 mod train;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Joint grasp and motion planning through a learned SE(3) diffusion field.
@@ -33,8 +35,18 @@ enum Command {
     Train(train::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Grasps(args) => grasps::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Draw(args) => draw::run(args),

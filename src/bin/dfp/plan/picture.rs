@@ -86,7 +86,8 @@ pub fn save(
         .with_context(|| format!("writing {}", path.display()))
 }
 
-fn add_scene(picture: &mut PictureScene, request: &PlanRequest) {
+/// Adds the request's obstacles and the object to be grasped.
+pub fn add_scene(picture: &mut PictureScene, request: &PlanRequest) {
     let mut scene = request.scene.clone();
     let target = request.goal.target();
     if let Some((object, pose)) = target {
