@@ -53,6 +53,17 @@ pub enum Failure {
     Misses,
     /// The contacts lie outside every usual friction cone.
     Slips,
+    /// Lost in a data set's own test, which does not say why.
+    Drops,
+}
+
+impl Failure {
+    const ALL: [Self; 4] = [Self::Collides, Self::Misses, Self::Slips, Self::Drops];
+
+    /// The reason that a file keeps as this number, its place among the reasons.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
 }
 
 /// What is known of a grasp.

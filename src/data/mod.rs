@@ -1,17 +1,23 @@
-//! Grasp data: procedural objects, antipodal grasps on them, and the check that scores sampled grasps.
+//! Grasp data: procedural objects, labelled grasps, their files, and the check that scores sampled grasps.
 
 pub mod antipodal;
 pub mod evaluate;
 mod family;
+pub mod generate;
+pub mod grasp_file;
 pub mod implicit;
 pub mod label;
 pub mod procedural;
+pub mod summary;
 pub mod surface_nets;
 
 pub use antipodal::{
     antipodal_grasps, labelled_grasps, AntipodalSettings, GraspCounts, LabelledGrasps,
 };
 pub use evaluate::{evaluate_grasps, GraspScores};
+pub use generate::{generate_folder, generate_object, GenerateSettings, Made, Shard};
+pub use grasp_file::{load_folder, GraspFile, GraspFileError, ObjectSource};
 pub use implicit::Solid;
 pub use label::{Failure, FingerFace, Label, LabelLimits};
 pub use procedural::{Category, ProceduralObject};
+pub use summary::{summarize, CategorySummary};

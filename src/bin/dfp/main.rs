@@ -1,6 +1,7 @@
 //! `dfp`: train, inspect, sample, plan and measure from the command line.
 
 mod bench;
+mod data;
 mod draw;
 mod grasps;
 mod inspect;
@@ -31,6 +32,7 @@ enum Command {
     Draw(draw::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
+    Data(data::Args),
     #[cfg(feature = "torch")]
     Train(train::Args),
 }
@@ -52,6 +54,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Draw(args) => draw::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Data(args) => data::run(args),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(args),
     }
