@@ -128,7 +128,7 @@ impl ProceduralObject {
 
     /// Closed mesh of the surface with quads of about `spacing_m`, finer where a wall would get lost.
     pub fn mesh(&self, spacing_m: f64) -> TriangleMesh {
-        surface_net(&self.solid, spacing_m.min(0.85 * self.solid.thinnest_m()))
+        surface_net(&self.solid, spacing_m.min(0.55 * self.solid.thinnest_m()))
     }
 }
 
