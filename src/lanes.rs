@@ -114,6 +114,28 @@ pub fn sin_cos(angle_rad: Lanes) -> (Lanes, Lanes) {
     )
 }
 
+/// Exponential, relative error below 3e-7; arguments beyond +-87 count as +-87.
+///
+/// The library's own routine also serves overflow, subnormal and non-finite results, which cost it twice the time.
+#[inline(always)]
+pub fn exp(x: Lanes) -> Lanes {
+    // The constant comes first: the instruction hands on its second operand if one is not a number.
+    let x = splat(87.0).fast_min(splat(-87.0).fast_max(x));
+    let power = (x * splat(std::f32::consts::LOG2_E)).round_ties_even();
+    let r = power.mul_neg_add(splat(0.693_359_4), x);
+    let r = power.mul_neg_add(splat(-2.121_944_4e-4), r);
+    let series = splat(1.0 / 720.0)
+        .mul_add(r, splat(1.0 / 120.0))
+        .mul_add(r, splat(1.0 / 24.0))
+        .mul_add(r, splat(1.0 / 6.0))
+        .mul_add(r, splat(0.5))
+        .mul_add(r, splat(1.0))
+        .mul_add(r, splat(1.0));
+    let exponent: i32x16 = (power.fast_round_int() + i32x16::splat(127)) << 23;
+    let scale: Lanes = cast(exponent);
+    series * scale
+}
+
 /// Sixteen values from the start of a slice; zeros if it is shorter.
 ///
 /// Written so that it compiles to one vector load, which `copy_from_slice` does not always do.
@@ -154,6 +176,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn exp_matches_double_precision() {
+        for step in -8_600..8_600 {
+            let x = step as f32 * 0.01 + 0.003;
+            let found = f64::from(exp(splat(x)).to_array()[7]);
+            assert!((found / f64::from(x).exp() - 1.0).abs() < 3e-7, "{x}");
+        }
+        assert!(exp(splat(1e30)).to_array()[0].is_finite());
+        assert!(exp(splat(-1e30)).to_array()[0] < 1e-37);
     }
 
     #[test]

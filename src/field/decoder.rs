@@ -1,65 +1,170 @@
-//! The decoder in plain Rust: inputs of a few poses to raw energies and their slopes by the inputs.
+//! The decoder in plain Rust: inputs of a batch of poses to raw energies and their slopes by the inputs.
+//!
+//! The weights do not fit the fastest caches, so each panel of them is read once per batch and stays there while all
+//! poses of the batch pass by.
 
-use super::settings::{FieldSettings, LEVEL_INPUTS, LEVEL_WIDTH};
+use super::settings::{FieldSettings, LEVEL_INPUTS, LEVEL_WIDTH, SDF_SCALES_M};
 use super::weights::GraspNetwork;
-use crate::lanes::{load, store, Lanes, LANES};
+use crate::lanes::{exp, load, splat, store, Lanes, LANES, ZERO};
 
-/// Poses that go through the layers together.
-pub const TILE: usize = 8;
+/// Poses that share one passage through the weights.
+pub const BATCH: usize = 64;
+/// Poses whose sums are held in registers together.
+const TILE: usize = 8;
+/// Blocks of sixteen columns whose sums are held in registers together.
+const PANEL: usize = 2;
 
-/// A dense layer, laid out both ways: forward [input][output], backward [output][input].
+/// A matrix for products from the left, `[rows][columns]`, stored panel after panel of [`PANEL`] blocks of columns.
+#[derive(Debug, Clone)]
+struct Packed {
+    rows: usize,
+    columns: usize,
+    values: Vec<Lanes>,
+}
+
+impl Packed {
+    /// From `value(row, column)`; what does not fill a block of sixteen columns is left out.
+    fn new(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f32) -> Self {
+        let blocks = columns / LANES;
+        let mut values = Vec::with_capacity(rows * blocks);
+        for first in (0..blocks).step_by(PANEL) {
+            for row in 0..rows {
+                for block in first..(first + PANEL).min(blocks) {
+                    values.push(Lanes::new(std::array::from_fn(|i| {
+                        value(row, block * LANES + i)
+                    })));
+                }
+            }
+        }
+        Self {
+            rows,
+            columns,
+            values,
+        }
+    }
+
+    /// `[count][rows] x [rows][columns] -> [count][columns]`; `count` is rounded up to whole tiles.
+    fn multiply(&self, left: &[f32], count: usize, product: &mut [f32]) {
+        let mut column = 0;
+        for panel in self.values.chunks(PANEL * self.rows) {
+            for first in (0..count).step_by(TILE) {
+                let left = &left[first * self.rows..][..TILE * self.rows];
+                let product = &mut product[first * self.columns..][..TILE * self.columns];
+                if panel.len() == PANEL * self.rows {
+                    multiply_panel::<PANEL>(left, panel, self.columns, column, product);
+                } else {
+                    multiply_panel::<1>(left, panel, self.columns, column, product);
+                }
+            }
+            column += PANEL * LANES;
+        }
+    }
+
+    /// One row vector through the matrix, plus `bias`.
+    fn multiply_one(&self, left: &[f32], bias: &[f32], product: &mut [f32]) {
+        let mut column = 0;
+        for panel in self.values.chunks(PANEL * self.rows) {
+            let blocks = panel.len() / self.rows;
+            for block in 0..blocks {
+                let mut sum = load(&bias[column..]);
+                for (row, x) in left.iter().enumerate() {
+                    sum = splat(*x).mul_add(panel[row * blocks + block], sum);
+                }
+                store(sum, &mut product[column..]);
+                column += LANES;
+            }
+        }
+    }
+}
+
+/// [`TILE`] rows of `left` times `BLOCKS` blocks of columns, to `column` and after of the product.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn multiply_panel<const BLOCKS: usize>(
+    left: &[f32],
+    panel: &[Lanes],
+    columns: usize,
+    column: usize,
+    product: &mut [f32],
+) {
+    let rows = panel.len() / BLOCKS;
+    // Lengths stated once, so that the inner loop needs no bounds checks.
+    let poses: [&[f32]; TILE] = std::array::from_fn(|pose| &left[pose * rows..][..rows]);
+    let mut sums = [[ZERO; BLOCKS]; TILE];
+    for (i, weights) in panel.chunks_exact(BLOCKS).enumerate().take(rows) {
+        // Plain indices: iterator chains are not always inlined here, and this is where the time goes.
+        for pose in 0..TILE {
+            let x = splat(poses[pose][i]);
+            for b in 0..BLOCKS {
+                sums[pose][b] = x.mul_add(weights[b], sums[pose][b]);
+            }
+        }
+    }
+    for (pose, sum) in sums.iter().enumerate() {
+        for (b, lanes) in sum.iter().enumerate() {
+            store(*lanes, &mut product[pose * columns + column + b * LANES..]);
+        }
+    }
+}
+
+/// A dense layer for single vectors.
 #[derive(Debug, Clone)]
 struct Dense {
-    inputs: usize,
-    outputs: usize,
-    by_input: Vec<Lanes>,
-    by_output: Vec<Lanes>,
-    /// As in torch, for single vectors.
-    plain: Vec<f32>,
+    weights: Packed,
     bias: Vec<f32>,
 }
 
 impl Dense {
     fn new(network: &GraspNetwork, name: &str) -> Self {
-        let plain = network.values(&format!("decoder.{name}.weight")).to_vec();
+        let plain = network.values(&format!("decoder.{name}.weight"));
         let bias = network.values(&format!("decoder.{name}.bias")).to_vec();
-        let (outputs, inputs) = (bias.len(), plain.len() / bias.len().max(1));
-        let mut transposed = vec![0.0; plain.len()];
-        for output in 0..outputs {
-            for input in 0..inputs {
-                transposed[input * outputs + output] = plain[output * inputs + input];
-            }
-        }
-        // Only the hidden layers are multiplied by tiles; their widths are multiples of sixteen.
-        let packed = |values: &[f32]| values.chunks_exact(LANES).map(load).collect();
+        let inputs = plain.len() / bias.len().max(1);
         Self {
-            inputs,
-            outputs,
-            by_input: packed(&transposed),
-            by_output: packed(&plain),
-            plain,
+            weights: Packed::new(inputs, bias.len(), |row, column| {
+                plain[column * inputs + row]
+            }),
             bias,
         }
     }
 
-    /// One vector through the layer, for the small noise embedding.
-    fn single(&self, input: &[f32], output: &mut [f32]) {
-        for (value, (weights, bias)) in output
-            .iter_mut()
-            .zip(self.plain.chunks_exact(self.inputs).zip(&self.bias))
-        {
-            *value = bias + weights.iter().zip(input).map(|(w, x)| w * x).sum::<f32>();
+    fn apply(&self, input: &[f32], output: &mut Vec<f32>) {
+        output.resize(self.bias.len(), 0.0);
+        self.weights.multiply_one(input, &self.bias, output);
+    }
+}
+
+/// A hidden layer for batches, laid out for both directions.
+#[derive(Debug, Clone)]
+struct Hidden {
+    forward: Packed,
+    backward: Packed,
+    bias: Vec<f32>,
+}
+
+impl Hidden {
+    /// `torch_input` names the column of the torch weight that belongs to an input here.
+    fn new(network: &GraspNetwork, name: &str, torch_input: impl Fn(usize) -> usize) -> Self {
+        let plain = network.values(&format!("decoder.{name}.weight"));
+        let bias = network.values(&format!("decoder.{name}.bias")).to_vec();
+        let (outputs, inputs) = (bias.len(), plain.len() / bias.len().max(1));
+        let weight = |input: usize, output: usize| plain[output * inputs + torch_input(input)];
+        Self {
+            forward: Packed::new(inputs, outputs, weight),
+            backward: Packed::new(outputs, inputs, |output, input| weight(input, output)),
+            bias,
         }
     }
 }
 
 /// The decoder's layers.
+///
+/// Inputs of a pose: features of all points `[point][channel]`, then squashed distances `[scale][point]`.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     level: Dense,
     film: [Dense; 2],
-    layer1: Dense,
-    layer2: Dense,
+    layer1: Hidden,
+    layer2: Hidden,
     readout: Vec<f32>,
     readout_bias: f32,
 }
@@ -73,25 +178,30 @@ pub struct LevelModulation {
     film: Vec<f32>,
 }
 
-/// Working memory for one tile of poses.
+/// Working memory for one batch of poses.
 #[derive(Debug, Clone, Default)]
 pub struct DecoderScratch {
-    /// Inputs, then their slopes, `[TILE][inputs]`.
+    /// Inputs, then their slopes, `[BATCH][inputs]`.
     pub inputs: Vec<f32>,
     pub slopes: Vec<f32>,
-    /// Hidden values and the slopes of their activations, `[TILE][width]`.
+    /// Hidden values and the slopes of their activations, `[BATCH][width]`.
     hidden: [Vec<f32>; 2],
     activation_slope: [Vec<f32>; 2],
 }
 
 impl Decoder {
     pub fn new(network: &GraspNetwork) -> Self {
-        let dense = |name: &str| Dense::new(network, name);
+        let settings = network.settings();
+        let features = settings.points * settings.feature_channels;
+        let squashed_by_scale = |input: usize| match input.checked_sub(features) {
+            None => input,
+            Some(i) => features + i % settings.points * SDF_SCALES_M.len() + i / settings.points,
+        };
         Self {
-            level: dense("level"),
-            film: [dense("film1"), dense("film2")],
-            layer1: dense("layer1"),
-            layer2: dense("layer2"),
+            level: Dense::new(network, "level"),
+            film: [Dense::new(network, "film1"), Dense::new(network, "film2")],
+            layer1: Hidden::new(network, "layer1", squashed_by_scale),
+            layer2: Hidden::new(network, "layer2", |input| input),
             readout: network.values("decoder.layer3.weight").to_vec(),
             readout_bias: network
                 .values("decoder.layer3.bias")
@@ -103,35 +213,31 @@ impl Decoder {
 
     /// Inputs of one pose.
     pub fn inputs(&self) -> usize {
-        self.layer1.inputs
+        self.layer1.forward.rows
     }
 
     /// Grows the working memory to this decoder's size; does nothing the second time.
     pub fn prepare(&self, scratch: &mut DecoderScratch) {
-        scratch.inputs.resize(TILE * self.layer1.inputs, 0.0);
-        scratch.slopes.resize(TILE * self.layer1.inputs, 0.0);
-        for (i, width) in [self.layer1.outputs, self.layer2.outputs]
-            .into_iter()
-            .enumerate()
-        {
-            scratch.hidden[i].resize(TILE * width, 0.0);
-            scratch.activation_slope[i].resize(TILE * width, 0.0);
+        scratch.inputs.resize(BATCH * self.inputs(), 0.0);
+        scratch.slopes.resize(BATCH * self.inputs(), 0.0);
+        for (i, layer) in [&self.layer1, &self.layer2].into_iter().enumerate() {
+            scratch.hidden[i].resize(BATCH * layer.bias.len(), 0.0);
+            scratch.activation_slope[i].resize(BATCH * layer.bias.len(), 0.0);
         }
     }
 
     /// Scale and shift of the hidden layers at level `t`.
     pub fn modulate(&self, t: f32, modulation: &mut LevelModulation) {
         let inputs: [f32; LEVEL_INPUTS] = FieldSettings::level_inputs(t);
-        modulation.embedding.resize(LEVEL_WIDTH, 0.0);
-        self.level.single(&inputs, &mut modulation.embedding);
+        modulation.embedding.reserve(LEVEL_WIDTH);
+        self.level.apply(&inputs, &mut modulation.embedding);
         modulation
             .embedding
             .iter_mut()
             .for_each(|x| *x /= 1.0 + (-*x).exp());
         for (i, film) in self.film.iter().enumerate() {
-            modulation.film.resize(film.outputs, 0.0);
-            film.single(&modulation.embedding, &mut modulation.film);
-            let (scale, shift) = modulation.film.split_at(film.outputs / 2);
+            film.apply(&modulation.embedding, &mut modulation.film);
+            let (scale, shift) = modulation.film.split_at(film.bias.len() / 2);
             modulation.scale[i].clear();
             modulation.scale[i].extend(scale.iter().map(|a| 1.0 + a));
             modulation.shift[i].clear();
@@ -139,132 +245,76 @@ impl Decoder {
         }
     }
 
-    /// Raw energies of `scratch.inputs` and, in `scratch.slopes`, their derivatives by the inputs.
+    /// Raw energies of the first `energy.len()` inputs in `scratch` and, in `scratch.slopes`, their derivatives by the inputs.
     pub fn evaluate(
         &self,
         modulation: &LevelModulation,
         scratch: &mut DecoderScratch,
-        energy: &mut [f32; TILE],
+        energy: &mut [f32],
     ) {
         let DecoderScratch {
             inputs,
             slopes,
-            hidden,
-            activation_slope,
+            hidden: [hidden1, hidden2],
+            activation_slope: [slope1, slope2],
         } = scratch;
-        let [hidden1, hidden2] = hidden;
-        let [slope1, slope2] = activation_slope;
-        let (wide, narrow) = (self.layer1.outputs, self.layer2.outputs);
-        multiply(
-            inputs,
-            &self.layer1.by_input,
-            self.layer1.inputs,
-            wide,
-            hidden1,
-        );
-        activate(
-            hidden1,
-            slope1,
-            &self.layer1.bias,
-            &modulation.scale[0],
-            &modulation.shift[0],
-        );
-        multiply(hidden1, &self.layer2.by_input, wide, narrow, hidden2);
-        activate(
-            hidden2,
-            slope2,
-            &self.layer2.bias,
-            &modulation.scale[1],
-            &modulation.shift[1],
-        );
-        for (pose, energy) in energy.iter_mut().enumerate() {
-            let range = pose * narrow..(pose + 1) * narrow;
-            let dot: f32 = hidden2[range.clone()]
-                .iter()
-                .zip(&self.readout)
-                .map(|(h, w)| h * w)
-                .sum();
-            *energy = dot + self.readout_bias;
-            slope2[range]
-                .iter_mut()
-                .zip(&self.readout)
-                .for_each(|(s, w)| *s *= w);
-        }
-        multiply(slope2, &self.layer2.by_output, narrow, wide, hidden1);
-        slope1
-            .iter_mut()
-            .zip(hidden1.iter())
-            .for_each(|(s, d)| *s *= d);
-        multiply(
-            slope1,
-            &self.layer1.by_output,
-            wide,
-            self.layer1.inputs,
-            slopes,
-        );
-    }
-}
-
-/// `[TILE][k] x [k][n] -> [TILE][n]`; n is a multiple of 16. Two blocks of sixteen columns share each broadcast.
-fn multiply(left: &[f32], right: &[Lanes], k: usize, n: usize, product: &mut [f32]) {
-    let blocks = n / LANES;
-    let mut block = 0;
-    while block + 2 <= blocks {
-        multiply_columns::<2>(left, right, k, blocks, block, product);
-        block += 2;
-    }
-    if block < blocks {
-        multiply_columns::<1>(left, right, k, blocks, block, product);
-    }
-}
-
-#[inline(always)]
-#[allow(clippy::needless_range_loop)]
-fn multiply_columns<const BLOCKS: usize>(
-    left: &[f32],
-    right: &[Lanes],
-    k: usize,
-    blocks: usize,
-    block: usize,
-    product: &mut [f32],
-) {
-    // Lengths stated once, so that the inner loop needs no bounds checks.
-    let rows: [&[f32]; TILE] = std::array::from_fn(|pose| &left[pose * k..][..k]);
-    let mut sums = [[Lanes::ZERO; BLOCKS]; TILE];
-    for i in 0..k {
-        let weights = &right[i * blocks + block..][..BLOCKS];
-        // Plain indices: iterator chains are not always inlined here, and this is where the time goes.
-        for pose in 0..TILE {
-            let x = Lanes::splat(rows[pose][i]);
-            for b in 0..BLOCKS {
-                sums[pose][b] = x.mul_add(weights[b], sums[pose][b]);
+        let count = energy.len();
+        self.layer1.forward.multiply(inputs, count, hidden1);
+        activate(hidden1, slope1, count, &self.layer1.bias, modulation, 0);
+        self.layer2.forward.multiply(hidden1, count, hidden2);
+        activate(hidden2, slope2, count, &self.layer2.bias, modulation, 1);
+        let narrow = self.readout.len();
+        for (energy, (hidden, slope)) in energy.iter_mut().zip(
+            hidden2
+                .chunks_exact(narrow)
+                .zip(slope2.chunks_exact_mut(narrow)),
+        ) {
+            let mut sum = ZERO;
+            for at in (0..narrow).step_by(LANES) {
+                let weight = load(&self.readout[at..]);
+                sum = load(&hidden[at..]).mul_add(weight, sum);
+                store(load(&slope[at..]) * weight, &mut slope[at..]);
             }
+            *energy = sum.reduce_add() + self.readout_bias;
         }
-    }
-    for (pose, sum) in sums.iter().enumerate() {
-        for (b, lanes) in sum.iter().enumerate() {
-            store(*lanes, &mut product[(pose * blocks + block + b) * LANES..]);
+        self.layer2.backward.multiply(slope2, count, hidden1);
+        for (slope, by_hidden) in slope1
+            .chunks_exact_mut(LANES)
+            .zip(hidden1.chunks_exact(LANES))
+            .take(count * self.layer1.bias.len() / LANES)
+        {
+            store(load(slope) * load(by_hidden), slope);
         }
+        self.layer1.backward.multiply(slope1, count, slopes);
     }
 }
 
-/// h = silu((x + bias) * scale + shift) in place; `slope` gets dh/dx.
-fn activate(values: &mut [f32], slope: &mut [f32], bias: &[f32], scale: &[f32], shift: &[f32]) {
+/// h = silu((x + bias) * scale + shift) in place for `count` rows; `slope` gets dh/dx.
+fn activate(
+    values: &mut [f32],
+    slope: &mut [f32],
+    count: usize,
+    bias: &[f32],
+    modulation: &LevelModulation,
+    layer: usize,
+) {
+    let (scale, shift) = (&modulation.scale[layer], &modulation.shift[layer]);
     let width = bias.len();
-    let one = Lanes::splat(1.0);
+    let one = splat(1.0);
     for (row, slope_row) in values
         .chunks_exact_mut(width)
         .zip(slope.chunks_exact_mut(width))
+        .take(count)
     {
         for at in (0..width).step_by(LANES) {
             let scale = load(&scale[at..]);
             let x = (load(&row[at..]) + load(&bias[at..])).mul_add(scale, load(&shift[at..]));
-            let sigmoid = one / (one + (-x).exp());
+            let sigmoid = one / (one + exp(-x));
             let h = x * sigmoid;
             store(h, &mut row[at..]);
             // d silu = sigmoid + silu (1 - sigmoid)
             store(
-                (h * (one - sigmoid) + sigmoid) * scale,
+                h.mul_add(one - sigmoid, sigmoid) * scale,
                 &mut slope_row[at..],
             );
         }

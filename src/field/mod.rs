@@ -8,6 +8,7 @@ pub mod contact;
 mod decoder;
 mod encoder;
 pub mod igso3;
+mod lookup;
 pub mod object;
 pub mod sampler;
 pub mod schedule;
