@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use diffusion_field_planner::data::surface_nets::surface_net;
 use diffusion_field_planner::data::{
-    antipodal_grasps, evaluate_grasps, labelled_grasps, AntipodalSettings, Category, Failure,
-    GraspCounts, ProceduralObject, Solid,
+    antipodal_grasps, evaluate_category, labelled_grasps, AntipodalSettings, Category,
+    EvaluationSettings, Failure, GraspCounts, ProceduralObject, Solid,
 };
 use diffusion_field_planner::field::contact::{close_gripper, gripper_collides};
 use diffusion_field_planner::field::{
@@ -366,20 +366,33 @@ fn sampled_grasps_are_ranked_distinct_free_and_follow_from_the_seed() {
 #[test]
 fn grasps_on_mugs_never_trained_on_hold() {
     let network = GraspNetwork::shipped().unwrap();
-    let scores = evaluate_grasps(
-        &network,
-        Category::Mug,
-        0,
-        3,
-        40,
-        &SamplerSettings::default(),
-        0,
-    )
+    let settings = EvaluationSettings {
+        objects: 3,
+        first_object: 0,
+        count: 40,
+        seed: 0,
+        sampler: SamplerSettings::default(),
+        antipodal: AntipodalSettings::default(),
+    };
+    let mut seen = 0;
+    let scores = evaluate_category(&network, Category::Mug, &settings, |object| {
+        seen += object.raw.len();
+        assert!(object.data.len() == 80 && object.filtered.len() <= 40);
+    })
     .unwrap();
-    assert_eq!(scores.n, 120);
-    // Measured over ten mugs and 2000 samples in docs/TRAINING.md; this small run leaves room for chance.
+    assert_eq!((scores.n, seen, scores.n_compared), (120, 120, 40.0));
+    // Measured over more mugs and samples in docs/TRAINING.md; this small run leaves room for chance.
     assert!(
-        scores.success > 0.6 && scores.success_filtered > 0.8,
+        scores.success > 0.6 && scores.success_filtered > 0.9 && scores.success_best20 > 0.8,
+        "{scores:?}"
+    );
+    assert!(
+        scores.data_success > 0.95 && scores.collision_filtered < 0.03,
+        "{scores:?}"
+    );
+    // Forty random poses would be twice as far from the data as the data from itself.
+    assert!(
+        scores.emd_paper < 1.4 * scores.emd_floor && scores.coverage > 0.5 * scores.coverage_floor,
         "{scores:?}"
     );
 }

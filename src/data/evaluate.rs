@@ -1,124 +1,73 @@
-//! How many sampled grasps hold, by the closed-form checks on the exact solid.
+//! How good sampled grasps are: success by the closed-form checks on the exact solid, likeness to the data.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::antipodal::{antipodal_grasps, AntipodalSettings};
+use super::metrics::{coverage, earth_movers_distance, PoseCost};
 use super::procedural::{Category, ProceduralObject};
 use crate::field::contact::{close_gripper, gripper_collides};
 use crate::field::{sample_grasps, Grasp, GraspNetwork, ObjectError, ObjectModel, SamplerSettings};
+use crate::geometry::Pose;
+use crate::robot::GripperGeometry;
+use crate::scene::SignedDistance;
 
 /// Half angle inside which both contact normals lie in a successful grasp, deg.
 pub const SUCCESS_CONE_DEG: f64 = 20.0;
 /// Overlap of gripper and object up to which a grasp still counts as free, m.
 pub const COLLISION_TOLERANCE_M: f64 = 0.001;
+/// A data grasp is covered by a sample this near, m and deg both.
+pub const COVERED_M: f64 = 0.02;
+pub const COVERED_DEG: f64 = 30.0;
 /// Quads of the meshes that the sampler is given, m.
 const MESH_SPACING_M: f64 = 0.002;
+/// Quads of the meshes from which the data's contacts are drawn, m.
+const DATA_MESH_SPACING_M: f64 = 0.003;
 /// Best grasps by energy that are counted apart.
 const BEST: usize = 20;
+/// Mixed into object seeds so that data grasps and shapes draw different numbers.
+const DATA_SEED: u64 = 0x6576_616c;
 
-/// Shares over all samples of all objects of a category.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct GraspScores {
-    pub category: String,
+/// What is drawn for an evaluation, and from which seeds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluationSettings {
+    /// Objects of each category, with seeds from `first_object`.
     pub objects: usize,
-    /// Samples in all.
-    pub n: usize,
-    /// Closing contact inside the cone and no collision: raw samples.
-    pub success: f64,
-    /// Open gripper in collision: raw samples.
-    pub collision: f64,
-    /// Raw samples that are free of collision but do not hold.
-    pub no_contact: f64,
-    /// As `success`, after collision filter and removal of twins.
-    pub success_filtered: f64,
-    /// The twenty raw samples of each object with the lowest energy.
-    pub success_best20: f64,
-    /// Standard error of `success` over objects.
-    pub success_se: f64,
-}
-
-/// Scores `count` grasps on each of the objects with seeds `first_seed..first_seed + objects`.
-///
-/// The sampler sees a mesh of the object; the judge sees the formula that the mesh was made from.
-///
-/// # Errors
-/// [`ObjectError`] of an object that cannot be grasped at all.
-pub fn evaluate_grasps(
-    network: &GraspNetwork,
-    category: Category,
-    first_seed: u64,
-    objects: usize,
-    count: usize,
-    settings: &SamplerSettings,
-    seed: u64,
-) -> Result<GraspScores, ObjectError> {
-    let raw_settings = SamplerSettings {
-        filter: false,
-        distinct_m: 0.0,
-        ..settings.clone()
-    };
-    let mut rates = Vec::with_capacity(objects);
-    let (mut raw_total, mut filtered_total, mut best_total) =
-        (Tally::default(), Tally::default(), Tally::default());
-    for i in 0..objects as u64 {
-        let object = ProceduralObject::new(category, first_seed + i);
-        let model = ObjectModel::from_mesh(
-            object.name(),
-            Arc::new(object.mesh(MESH_SPACING_M)),
-            network,
-        )?;
-        let raw = sample_grasps(&model, &raw_settings, count, seed + i);
-        let tally = Tally::of(&object, network, &raw);
-        rates.push(tally.held as f64 / tally.n.max(1) as f64);
-        raw_total.add(&tally);
-        best_total.add(&Tally::of(&object, network, &raw[..raw.len().min(BEST)]));
-        filtered_total.add(&Tally::of(
-            &object,
-            network,
-            &sample_grasps(&model, settings, count, seed + i),
-        ));
-    }
-    let mean = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
-    let variance =
-        rates.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (rates.len().max(2) - 1) as f64;
-    Ok(GraspScores {
-        category: category.name().into(),
-        objects,
-        n: raw_total.n,
-        success: raw_total.share(raw_total.held),
-        collision: raw_total.share(raw_total.collided),
-        no_contact: raw_total.share(raw_total.n - raw_total.held - raw_total.collided),
-        success_filtered: filtered_total.share(filtered_total.held),
-        success_best20: best_total.share(best_total.held),
-        success_se: (variance / rates.len().max(1) as f64).sqrt(),
-    })
+    pub first_object: u64,
+    /// Samples of each object, raw and filtered each; also the size of the data sets they are compared with.
+    pub count: usize,
+    /// Seed of the sampler on the first object; counts up with the objects.
+    pub seed: u64,
+    pub sampler: SamplerSettings,
+    /// How the data's grasps are made.
+    pub antipodal: AntipodalSettings,
 }
 
 /// Outcomes counted.
-#[derive(Default)]
-struct Tally {
-    n: usize,
-    held: usize,
-    collided: usize,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub n: usize,
+    /// Free of collision and held.
+    pub held: usize,
+    pub collided: usize,
 }
 
 impl Tally {
-    fn of(object: &ProceduralObject, network: &GraspNetwork, grasps: &[Grasp]) -> Self {
-        let gripper = &network.settings().gripper;
+    /// Judges grasps on a solid: the open gripper overlaps it by at most a millimetre, and the pads close on it with
+    /// both normals inside the cone.
+    pub fn of<'a>(
+        solid: &dyn SignedDistance,
+        gripper: &GripperGeometry,
+        grasps: impl IntoIterator<Item = &'a Pose>,
+    ) -> Self {
         let mut tally = Self::default();
-        for grasp in grasps {
-            let pose = &grasp.object_from_gripper;
+        for pose in grasps {
             tally.n += 1;
-            if gripper_collides(
-                &object.solid,
-                pose,
-                gripper,
-                gripper.max_opening_m,
-                -COLLISION_TOLERANCE_M,
-            ) {
+            let opening_m = gripper.max_opening_m;
+            if gripper_collides(solid, pose, gripper, opening_m, -COLLISION_TOLERANCE_M) {
                 tally.collided += 1;
-            } else if close_gripper(&object.solid, pose, gripper)
+            } else if close_gripper(solid, pose, gripper)
                 .is_inside_cone(SUCCESS_CONE_DEG.to_radians())
             {
                 tally.held += 1;
@@ -127,13 +76,268 @@ impl Tally {
         tally
     }
 
-    fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.n += other.n;
         self.held += other.held;
         self.collided += other.collided;
     }
 
-    fn share(&self, part: usize) -> f64 {
-        part as f64 / self.n.max(1) as f64
+    pub fn success(&self) -> f64 {
+        self.held as f64 / self.n.max(1) as f64
+    }
+
+    pub fn collision(&self) -> f64 {
+        self.collided as f64 / self.n.max(1) as f64
+    }
+}
+
+/// Grasps drawn on one object and what became of them.
+#[derive(Debug, Clone)]
+pub struct ObjectEvaluation {
+    pub object: ProceduralObject,
+    /// Every sample, best first.
+    pub raw: Vec<Grasp>,
+    /// What [`sample_grasps`] returns: free, closing on the object, distinct.
+    pub filtered: Vec<Grasp>,
+    /// Grasps of the data's own making: two halves of `count` each.
+    pub data: Vec<Pose>,
+    pub raw_tally: Tally,
+    /// Of the raw samples that pass the collision filter alone.
+    pub free_tally: Tally,
+    pub filtered_tally: Tally,
+    pub best_tally: Tally,
+    pub data_tally: Tally,
+    pub likeness: Option<Likeness>,
+}
+
+/// Samples against one half of the data, and the other half against it: the floor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Likeness {
+    /// Grasps in each set.
+    pub n: usize,
+    /// By [`PoseCost::ALL`].
+    pub emd: [f64; 3],
+    pub emd_floor: [f64; 3],
+    pub coverage: f64,
+    pub coverage_floor: f64,
+}
+
+impl Likeness {
+    /// `None` where there are no data grasps or no samples. `samples` may be sorted: every part of them is used.
+    pub fn new(samples: &[Pose], data: &[Pose]) -> Option<Self> {
+        let n = samples.len().min(data.len() / 2);
+        if n == 0 {
+            return None;
+        }
+        let spread: Vec<Pose> = (0..n).map(|i| samples[i * samples.len() / n]).collect();
+        let (reference, other) = (&data[..n], &data[n..2 * n]);
+        let mut emd = [[0.0; 3]; 2];
+        for (k, cost) in PoseCost::ALL.into_iter().enumerate() {
+            emd[0][k] = earth_movers_distance(&spread, reference, cost)?;
+            emd[1][k] = earth_movers_distance(other, reference, cost)?;
+        }
+        let covered = |set: &[Pose]| coverage(reference, set, COVERED_M, COVERED_DEG.to_radians());
+        Some(Self {
+            n,
+            emd: emd[0],
+            emd_floor: emd[1],
+            coverage: covered(&spread),
+            coverage_floor: covered(other),
+        })
+    }
+}
+
+/// Draws grasps on one object and judges them. The sampler sees a mesh of the object; the judge sees the formula
+/// that the mesh was made from.
+///
+/// # Errors
+/// [`ObjectError`] of an object that cannot be grasped at all.
+pub fn evaluate_object(
+    network: &GraspNetwork,
+    category: Category,
+    number: u64,
+    settings: &EvaluationSettings,
+) -> Result<ObjectEvaluation, ObjectError> {
+    let object = ProceduralObject::new(category, settings.first_object + number);
+    let gripper = &network.settings().gripper;
+    let mesh = Arc::new(object.mesh(MESH_SPACING_M));
+    let model = ObjectModel::from_mesh(object.name(), mesh, network)?;
+    let raw_sampler = SamplerSettings {
+        filter: false,
+        distinct_m: 0.0,
+        ..settings.sampler.clone()
+    };
+    let seed = settings.seed + number;
+    let raw = sample_grasps(&model, &raw_sampler, settings.count, seed);
+    let filtered = sample_grasps(&model, &settings.sampler, settings.count, seed);
+    let data = antipodal_grasps(
+        &object.solid,
+        &object.mesh(DATA_MESH_SPACING_M),
+        gripper,
+        &settings.antipodal,
+        2 * settings.count,
+        DATA_SEED ^ object.seed,
+    );
+    let tally = |grasps: &[Grasp]| {
+        let poses = grasps.iter().map(|g| &g.object_from_gripper);
+        Tally::of(&object.solid, gripper, poses)
+    };
+    let is_free = |grasp: &&Grasp| {
+        !gripper_collides(
+            model.surface.as_ref(),
+            &grasp.object_from_gripper,
+            gripper,
+            gripper.max_opening_m,
+            -settings.sampler.tolerance_m,
+        )
+    };
+    let free: Vec<Grasp> = raw.iter().filter(is_free).copied().collect();
+    let poses: Vec<Pose> = raw.iter().map(|g| g.object_from_gripper).collect();
+    Ok(ObjectEvaluation {
+        raw_tally: tally(&raw),
+        free_tally: tally(&free),
+        filtered_tally: tally(&filtered),
+        best_tally: tally(&raw[..raw.len().min(BEST)]),
+        data_tally: Tally::of(&object.solid, gripper, &data),
+        likeness: Likeness::new(&poses, &data),
+        object,
+        raw,
+        filtered,
+        data,
+    })
+}
+
+/// Shares over all samples of all objects of a category. `relative`: divided by the success of the data's own grasps.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GraspScores {
+    pub category: String,
+    pub objects: usize,
+    pub first_object: u64,
+    pub seed: u64,
+    /// Raw samples in all.
+    pub n: usize,
+    /// Closing contact inside the cone and no collision: raw samples, with its standard error over objects.
+    pub success: f64,
+    pub success_se: f64,
+    pub success_relative: f64,
+    /// Open gripper in collision: raw samples.
+    pub collision: f64,
+    /// Raw samples that are free of collision but do not hold.
+    pub no_contact: f64,
+    /// Raw samples that pass the collision filter alone.
+    pub n_free: usize,
+    pub success_free_relative: f64,
+    /// After collision and contact filter and removal of twins: what a user gets.
+    pub n_filtered: usize,
+    pub success_filtered: f64,
+    pub success_filtered_relative: f64,
+    pub collision_filtered: f64,
+    /// The twenty raw samples of each object with the lowest energy.
+    pub success_best20: f64,
+    pub success_best20_relative: f64,
+    /// Success of the data's own grasps under the same judge.
+    pub data_success: f64,
+    /// Grasps in each set of the comparisons below, on an average object.
+    pub n_compared: f64,
+    pub emd_paper: f64,
+    pub emd_floor: f64,
+    pub emd_released_code: f64,
+    pub emd_released_code_floor: f64,
+    pub emd_geodesic: f64,
+    pub emd_geodesic_floor: f64,
+    pub coverage: f64,
+    pub coverage_floor: f64,
+}
+
+impl GraspScores {
+    /// Sums the objects of a category up.
+    pub fn new(
+        category: Category,
+        settings: &EvaluationSettings,
+        objects: &[ObjectEvaluation],
+    ) -> Self {
+        let total = |tally: fn(&ObjectEvaluation) -> &Tally| {
+            objects.iter().fold(Tally::default(), |mut sum, object| {
+                sum.add(tally(object));
+                sum
+            })
+        };
+        let (raw, free) = (total(|o| &o.raw_tally), total(|o| &o.free_tally));
+        let filtered = total(|o| &o.filtered_tally);
+        let (best, data) = (total(|o| &o.best_tally), total(|o| &o.data_tally));
+        let relative = |tally: &Tally| tally.success() / data.success().max(1e-9);
+        let rates: Vec<f64> = objects.iter().map(|o| o.raw_tally.success()).collect();
+        let likeness: Vec<Likeness> = objects.iter().filter_map(|o| o.likeness).collect();
+        let mean = |value: fn(&Likeness) -> f64| mean(likeness.iter().map(value));
+        Self {
+            category: category.name().into(),
+            objects: objects.len(),
+            first_object: settings.first_object,
+            seed: settings.seed,
+            n: raw.n,
+            success: raw.success(),
+            success_se: standard_error(&rates),
+            success_relative: relative(&raw),
+            collision: raw.collision(),
+            no_contact: 1.0 - raw.success() - raw.collision(),
+            n_free: free.n,
+            success_free_relative: relative(&free),
+            n_filtered: filtered.n,
+            success_filtered: filtered.success(),
+            success_filtered_relative: relative(&filtered),
+            collision_filtered: filtered.collision(),
+            success_best20: best.success(),
+            success_best20_relative: relative(&best),
+            data_success: data.success(),
+            n_compared: mean(|l| l.n as f64),
+            emd_paper: mean(|l| l.emd[0]),
+            emd_floor: mean(|l| l.emd_floor[0]),
+            emd_released_code: mean(|l| l.emd[1]),
+            emd_released_code_floor: mean(|l| l.emd_floor[1]),
+            emd_geodesic: mean(|l| l.emd[2]),
+            emd_geodesic_floor: mean(|l| l.emd_floor[2]),
+            coverage: mean(|l| l.coverage),
+            coverage_floor: mean(|l| l.coverage_floor),
+        }
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0), |(sum, count), x| (sum + x, count + 1));
+    sum / f64::from(count.max(1))
+}
+
+fn standard_error(values: &[f64]) -> f64 {
+    let mean = mean(values.iter().copied());
+    let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
+    (squares / (values.len().max(2) - 1) as f64 / values.len().max(1) as f64).sqrt()
+}
+
+/// Evaluates the objects of a category one after another; those that cannot be grasped are left out.
+///
+/// `done` is called after each object with its result.
+///
+/// # Errors
+/// [`ObjectError`] if none of them can be grasped.
+pub fn evaluate_category(
+    network: &GraspNetwork,
+    category: Category,
+    settings: &EvaluationSettings,
+    mut done: impl FnMut(&ObjectEvaluation),
+) -> Result<GraspScores, ObjectError> {
+    let mut objects = Vec::with_capacity(settings.objects);
+    let mut refused = None;
+    for number in 0..settings.objects as u64 {
+        match evaluate_object(network, category, number, settings) {
+            Ok(object) => {
+                done(&object);
+                objects.push(object);
+            }
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(error) if objects.is_empty() => Err(error),
+        _ => Ok(GraspScores::new(category, settings, &objects)),
     }
 }

@@ -7,6 +7,7 @@ pub mod generate;
 pub mod grasp_file;
 pub mod implicit;
 pub mod label;
+pub mod metrics;
 pub mod procedural;
 pub mod summary;
 pub mod surface_nets;
@@ -14,7 +15,9 @@ pub mod surface_nets;
 pub use antipodal::{
     antipodal_grasps, labelled_grasps, AntipodalSettings, GraspCounts, LabelledGrasps,
 };
-pub use evaluate::{evaluate_grasps, GraspScores};
+pub use evaluate::{
+    evaluate_category, EvaluationSettings, GraspScores, Likeness, ObjectEvaluation, Tally,
+};
 pub use generate::{generate_folder, generate_object, GenerateSettings, Made, Shard};
 pub use grasp_file::{load_folder, GraspFile, GraspFileError, ObjectSource};
 pub use implicit::Solid;

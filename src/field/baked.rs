@@ -8,7 +8,9 @@ use nalgebra::{Isometry3, Matrix3, Vector3};
 use super::decoder::{Decoder, DecoderScratch, LevelModulation, BATCH};
 use super::encoder;
 use super::lookup::Grid;
-use super::settings::{FieldSettings, FEATURE_GRID_MULTIPLE, SAMPLES_PER_CELL, SDF_SCALES_M};
+use super::settings::{
+    FieldSettings, FEATURE_GRID_MULTIPLE, SAMPLES_PER_CELL, SDF_SCALES_M, SDF_UNIT_M,
+};
 use super::weights::GraspNetwork;
 use super::{EnergyField, NoiseSchedule};
 use crate::lanes::{add, cross, exp, load, scale, splat, store, Lanes, Lanes3, LANES, ZERO};
@@ -137,6 +139,18 @@ impl BakedField {
     /// Middle of the object's grid in the object frame, m.
     pub fn middle_m(&self) -> [f32; 3] {
         self.middle.into()
+    }
+
+    /// The clipped distance that the encoder carries along in its first feature, at a place in the object frame, m.
+    pub fn carried_distance_m(&self, place_m: [f32; 3]) -> f32 {
+        let cells = self.features.cells(&place_m.map(splat));
+        let (value, _) = self.features.channels_at(
+            cells.base[0] as usize,
+            [self.settings.feature_channels, 0],
+            cells.fraction.map(|f| f.to_array()[0]),
+            [0.0; 3],
+        );
+        value.to_array()[0] * SDF_UNIT_M
     }
 
     /// Rotation and finger centre of a pose, object frame.

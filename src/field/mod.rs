@@ -20,7 +20,7 @@ pub mod network;
 
 pub use baked::BakedField;
 pub use object::{ObjectError, ObjectModel};
-pub use sampler::{sample_grasps, Grasp, SamplerSettings};
+pub use sampler::{sample_grasps, sample_poses, Grasp, SamplerSettings};
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;
 pub use weights::{GraspNetwork, WeightsError};

@@ -38,8 +38,10 @@ pub struct SamplerSettings {
     pub descent_steps: usize,
     /// Their length as a share of a full denoising step.
     pub descent_rate: f32,
-    /// Drops grasps whose open gripper touches the object, or whose pads close on nothing.
+    /// Drops grasps whose open gripper touches the object, or whose pads close on nothing or askew.
     pub filter: bool,
+    /// Largest angle between the closing axis and the surface under a closed pad that the filter lets pass, deg.
+    pub contact_cone_deg: f64,
     /// How far the gripper's surface may overlap the object before the filter counts it as touching, m.
     pub tolerance_m: f64,
     /// Grasps nearer to a better one than this, m and rad both, are dropped. Zero keeps all.
@@ -58,6 +60,7 @@ impl Default for SamplerSettings {
             descent_steps: 25,
             descent_rate: 0.5,
             filter: true,
+            contact_cone_deg: 18.0,
             tolerance_m: 0.001,
             distinct_m: 0.004,
             distinct_rad: 0.1,
@@ -100,6 +103,26 @@ pub fn sample_grasps(
     found
 }
 
+/// `count` poses as the field draws them, with their energies at the last level: unfiltered and in no order.
+pub fn sample_poses(
+    field: &BakedField,
+    settings: &SamplerSettings,
+    count: usize,
+    seed: u64,
+) -> Vec<(Pose, f32)> {
+    let numbers: Vec<u64> = (0..count as u64).collect();
+    numbers
+        .par_chunks(CHUNK)
+        .flat_map_iter(|chunk| {
+            let (poses, energies) = anneal(field, settings, chunk, seed);
+            poses
+                .into_iter()
+                .map(|pose| nalgebra::convert(pose))
+                .zip(energies)
+        })
+        .collect()
+}
+
 /// Anneals the poses of these numbers and judges them.
 fn draw(
     object: &ObjectModel,
@@ -109,6 +132,7 @@ fn draw(
 ) -> Vec<Grasp> {
     let field = &object.field;
     let gripper = &field.settings().gripper;
+    let contact_cone = settings.contact_cone_deg.to_radians();
     let numbers: Vec<u64> = numbers.collect();
     numbers
         .par_chunks(CHUNK)
@@ -123,7 +147,7 @@ fn draw(
                         close_gripper(object.surface.as_ref(), &object_from_gripper, gripper);
                     let width_m = closing.width_m().unwrap_or(0.0).max(0.0);
                     let keep = !settings.filter
-                        || width_m > 0.0
+                        || closing.is_inside_cone(contact_cone)
                             && !gripper_collides(
                                 object.surface.as_ref(),
                                 &object_from_gripper,

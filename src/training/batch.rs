@@ -118,12 +118,13 @@ impl BatchMaker {
     fn object_part(&self, object: &TrainingObject, slot: usize, seed: u64) -> ObjectPart {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let grid_from_object = random_rotation(&mut rng);
-        let turned = Turned {
-            solid: &object.object.solid,
-            outer_from_solid: grid_from_object,
-        };
         let n = self.settings.grid_size;
         let half = 0.5 * self.settings.spacing_m * (n - 1) as f64;
+        let quick = object.quick_distance(half * 3f64.sqrt());
+        let turned = Turned {
+            solid: &quick,
+            outer_from_solid: grid_from_object,
+        };
         let grid = VoxelGrid::from_distance(&turned, [-half; 3], self.settings.spacing_m, [n; 3]);
         let cells = FeatureCells::new(&grid);
         let mut part = ObjectPart::default();

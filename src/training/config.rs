@@ -33,6 +33,10 @@ pub struct TrainingConfig {
     /// Threads of torch; batches are made on one more.
     pub torch_threads: i32,
     pub validation_every_steps: u64,
+    /// Steps between samplings of the held-out objects; 0: none.
+    pub sampling_every_steps: u64,
+    /// Samples drawn on each held-out object then.
+    pub samples_per_object: usize,
     pub checkpoint_every_steps: u64,
     pub data: DataConfig,
     pub field: FieldSettings,
@@ -74,6 +78,8 @@ impl Default for TrainingConfig {
             ema_decay: 0.998,
             torch_threads: 1,
             validation_every_steps: 200,
+            sampling_every_steps: 500,
+            samples_per_object: 40,
             checkpoint_every_steps: 200,
             data: DataConfig::default(),
             field: FieldSettings::default(),

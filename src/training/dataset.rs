@@ -2,21 +2,78 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::OnceLock;
 
-use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
+use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 
 use super::config::DataConfig;
-use crate::data::{antipodal_grasps, Category, ProceduralObject};
+use crate::data::{antipodal_grasps, Category, ProceduralObject, Solid};
 use crate::field::weights::{tensor_bytes, write_whole, Weight, WeightsError};
 use crate::robot::GripperGeometry;
+use crate::scene::{SignedDistance, VoxelGrid};
 
 /// One object to train on.
 #[derive(Debug, Clone)]
 pub struct TrainingObject {
     pub object: ProceduralObject,
     pub object_from_gripper: Vec<Isometry3<f64>>,
+    far: OnceLock<VoxelGrid>,
+}
+
+/// Spacing of the coarse distances, m.
+const FAR_SPACING_M: f64 = 0.009;
+/// From this distance on the coarse distances are good to about a millimetre, m.
+const FAR_M: f64 = 0.015;
+
+impl TrainingObject {
+    pub fn new(object: ProceduralObject, object_from_gripper: Vec<Isometry3<f64>>) -> Self {
+        Self {
+            object,
+            object_from_gripper,
+            far: OnceLock::new(),
+        }
+    }
+
+    /// The object's distance within `reach_m` of its middle, several times faster than the formula: where the surface is
+    /// far, it is read between coarse samples. All calls must pass the same reach.
+    pub fn quick_distance(&self, reach_m: f64) -> QuickDistance<'_> {
+        let far = self.far.get_or_init(|| {
+            let samples = (2.0 * reach_m / FAR_SPACING_M).ceil() as usize + 1;
+            let solid = &self.object.solid;
+            VoxelGrid::from_distance(solid, [-reach_m; 3], FAR_SPACING_M, [samples.max(2); 3])
+        });
+        QuickDistance {
+            solid: &self.object.solid,
+            far,
+        }
+    }
+}
+
+/// A solid whose far distances are read between coarse samples.
+pub struct QuickDistance<'a> {
+    solid: &'a Solid,
+    far: &'a VoxelGrid,
+}
+
+impl SignedDistance for QuickDistance<'_> {
+    fn distance(&self, point: &Point3<f64>) -> f64 {
+        let distance = self.far.distance(point);
+        if distance > FAR_M {
+            distance
+        } else {
+            self.solid.distance(point)
+        }
+    }
+
+    fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
+        self.solid.distance_and_gradient(point)
+    }
+
+    fn bounds(&self) -> (Point3<f64>, Point3<f64>) {
+        self.solid.bounds()
+    }
 }
 
 /// Objects that are trained on, or held out.
@@ -144,10 +201,7 @@ impl Dataset {
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
                 .collect();
             let object_from_gripper = numbers.chunks_exact(7).map(pose_from_numbers).collect();
-            objects.push(TrainingObject {
-                object,
-                object_from_gripper,
-            });
+            objects.push(TrainingObject::new(object, object_from_gripper));
         }
         let left_out = metadata
             .get(LEFT_OUT_KEY)?
@@ -176,10 +230,7 @@ impl Dataset {
                     GRASP_SEED ^ seed,
                 );
                 made();
-                TrainingObject {
-                    object,
-                    object_from_gripper,
-                }
+                TrainingObject::new(object, object_from_gripper)
             })
             .collect();
         let (objects, few): (Vec<_>, Vec<_>) = all

@@ -7,7 +7,9 @@ pub mod dataset;
 mod optimizer;
 pub mod query;
 pub mod trainer;
+pub mod validation;
 
 pub use config::TrainingConfig;
 pub use dataset::Dataset;
 pub use trainer::{Progress, StopReason, Trainer, TrainingError};
+pub use validation::SampledScores;

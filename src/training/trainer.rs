@@ -15,6 +15,7 @@ use super::checkpoint::{self, RunState};
 use super::config::TrainingConfig;
 use super::dataset::Dataset;
 use super::optimizer::{update_average, Adam};
+use super::validation::{sample_held_out, SampledScores};
 use crate::field::network::TorchNetwork;
 use crate::field::{GraspNetwork, WeightsError};
 
@@ -52,6 +53,8 @@ pub struct Progress {
     pub sdf_error_m: f64,
     /// Score loss of the averaged weights on held-out objects, when last measured.
     pub held_out: Option<f64>,
+    /// What sampling from the averaged weights on held-out objects gave, when last tried.
+    pub sampled: Option<SampledScores>,
 }
 
 /// How a run ended.
@@ -181,6 +184,7 @@ impl Trainer {
             self.steps(
                 limit,
                 &validation,
+                held_out,
                 || batches.recv().map_err(|_| TrainingError::BatchThread),
                 &mut observe,
             )
@@ -191,12 +195,13 @@ impl Trainer {
         &mut self,
         limit: Option<Duration>,
         validation: &[HostBatch],
+        held_out_objects: &Dataset,
         mut next: impl FnMut() -> Result<HostBatch, TrainingError>,
         observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<StopReason, TrainingError> {
         let started = Instant::now();
         let before_s = self.trained_s;
-        let mut held_out = None;
+        let (mut held_out, mut sampled) = (None, None);
         let mut sums = [0.0; 2];
         let mut summed = 0;
         loop {
@@ -223,6 +228,14 @@ impl Trainer {
                 self.log(sums.map(|s| s / summed as f64), &by_level)?;
                 (sums, summed) = ([0.0; 2], 0);
             }
+            if self.step.is_multiple_of(self.config.sampling_every_steps) {
+                let network = self.averaged_network()?;
+                let count = self.config.samples_per_object;
+                sampled = sample_held_out(&network, held_out_objects, count);
+                if let Some(scores) = &sampled {
+                    self.log_row("samples.csv", SampledScores::COLUMNS, &scores.row())?;
+                }
+            }
             if self.step.is_multiple_of(self.config.checkpoint_every_steps) {
                 self.save()?;
             }
@@ -232,6 +245,7 @@ impl Trainer {
                 score_loss,
                 sdf_error_m,
                 held_out,
+                sampled,
             };
             if observe(&progress).is_break() {
                 self.save()?;
@@ -307,28 +321,30 @@ impl Trainer {
         [score_loss, sdf_error_m]: [f64; 2],
         by_level: &[f64; 4],
     ) -> Result<(), TrainingError> {
-        let path = self.folder.join("curves.csv");
-        let io = |source| TrainingError::Io {
+        let [a, b, c, d] = by_level;
+        let row = format!("{score_loss:.5},{sdf_error_m:.6},{a:.5},{b:.5},{c:.5},{d:.5}");
+        let columns = "score_loss,sdf_error_m,held_out_q1,held_out_q2,held_out_q3,held_out_q4";
+        self.log_row("curves.csv", columns, &row)
+    }
+
+    /// Appends a row to a table of the run's folder, with step and time before it.
+    fn log_row(&self, file: &str, columns: &str, row: &str) -> Result<(), TrainingError> {
+        let path = self.folder.join(file);
+        let is_new = !path.exists();
+        let append = || {
+            let mut file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path)?;
+            if is_new {
+                writeln!(file, "step,trained_s,{columns}")?;
+            }
+            writeln!(file, "{},{:.1},{row}", self.step, self.trained_s)
+        };
+        append().map_err(|source| TrainingError::Io {
             path: path.clone(),
             source,
-        };
-        let is_new = !path.exists();
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(io)?;
-        if is_new {
-            let header = "step,trained_s,score_loss,sdf_error_m,held_out_q1,held_out_q2,held_out_q3,held_out_q4";
-            writeln!(file, "{header}").map_err(io)?;
-        }
-        let [a, b, c, d] = by_level;
-        writeln!(
-            file,
-            "{},{:.1},{score_loss:.5},{sdf_error_m:.6},{a:.5},{b:.5},{c:.5},{d:.5}",
-            self.step, self.trained_s
-        )
-        .map_err(io)
+        })
     }
 
     /// Writes the checkpoint and the averaged weights.

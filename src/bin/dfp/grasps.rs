@@ -1,12 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{bail, Context, Result};
-use diffusion_field_planner::data::{evaluate_grasps, Category};
+use anyhow::{Context, Result};
 use diffusion_field_planner::field::{
     sample_grasps, Grasp, GraspNetwork, ObjectModel, SamplerSettings,
 };
+use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::scene::TriangleMesh;
 use serde_json::{json, Value};
 
@@ -16,16 +16,15 @@ use serde_json::{json, Value};
 /// x closing (that of ACRONYM).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    dfp grasps --mesh mug.obj --scale 0.001 -n 200 --seed 0 --out grasps.json\n  \
-    dfp grasps --evaluate --categories mug --objects 10 -n 200 --json")]
+    dfp grasps --mesh mug.obj --scale 0.001 -n 200 --seed 0 --out grasps.json")]
 pub struct Args {
     /// Mesh file: STL, OBJ or PLY
-    #[arg(long, required_unless_present = "evaluate")]
-    mesh: Option<PathBuf>,
+    #[arg(long)]
+    mesh: PathBuf,
     /// Metres per unit of the mesh file
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
-    /// Grasps to sample (of each object, with --evaluate)
+    /// Grasps to sample
     #[arg(short = 'n', long = "count", default_value_t = 200)]
     count: usize,
     #[arg(long, default_value_t = 0)]
@@ -45,28 +44,27 @@ pub struct Args {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Instead of a mesh: score samples on procedural objects that were never trained on
-    #[arg(long)]
-    evaluate: bool,
-    /// Categories to evaluate
-    #[arg(long, value_delimiter = ',', default_values_t = Category::ALL.map(|c| c.name().to_string()))]
-    categories: Vec<String>,
-    /// Objects of each category to evaluate
-    #[arg(long, default_value_t = 10)]
-    objects: usize,
-    /// Seed of the first object to evaluate; training starts at 1000, validation at 500
-    #[arg(long, default_value_t = 0)]
-    first_object: u64,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let network = match &args.weights {
+    let network = network(args.weights.as_deref())?;
+    let settings = sampler_settings(args.sampler.as_deref(), args.unfiltered)?;
+    sample(&args, &network, &settings)
+}
+
+/// The weights of a file, or those that come with the program.
+pub fn network(path: Option<&Path>) -> Result<GraspNetwork> {
+    match path {
         Some(path) => {
-            GraspNetwork::load(path).with_context(|| format!("reading {}", path.display()))?
+            GraspNetwork::load(path).with_context(|| format!("reading {}", path.display()))
         }
-        None => GraspNetwork::shipped()?,
-    };
-    let mut settings: SamplerSettings = match &args.sampler {
+        None => Ok(GraspNetwork::shipped()?),
+    }
+}
+
+/// The sampler settings of a YAML file, or the usual ones.
+pub fn sampler_settings(path: Option<&Path>, unfiltered: bool) -> Result<SamplerSettings> {
+    let mut settings = match path {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("reading {}", path.display()))?;
@@ -74,23 +72,15 @@ pub fn run(args: Args) -> Result<()> {
         }
         None => SamplerSettings::default(),
     };
-    if args.unfiltered {
+    if unfiltered {
         settings.filter = false;
         settings.distinct_m = 0.0;
     }
-    match &args.mesh {
-        _ if args.evaluate => evaluate(&args, &network, &settings),
-        Some(mesh) => sample(&args, mesh, &network, &settings),
-        None => bail!("--mesh or --evaluate is needed"),
-    }
+    Ok(settings)
 }
 
-fn sample(
-    args: &Args,
-    path: &std::path::Path,
-    network: &GraspNetwork,
-    settings: &SamplerSettings,
-) -> Result<()> {
+fn sample(args: &Args, network: &GraspNetwork, settings: &SamplerSettings) -> Result<()> {
+    let path = &args.mesh;
     let started = Instant::now();
     let mesh = Arc::new(TriangleMesh::load(path, args.scale)?);
     let name = path
@@ -152,53 +142,16 @@ fn sample(
     Ok(())
 }
 
-fn grasp_json(grasp: &Grasp) -> Value {
-    let matrix = grasp.object_from_gripper.to_homogeneous();
-    let rows: Vec<Vec<f64>> = matrix
-        .row_iter()
-        .map(|row| row.iter().copied().collect())
-        .collect();
-    json!({ "object_from_gripper": rows, "energy": grasp.energy, "width_m": grasp.width_m })
+/// Pose 4x4 row by row, energy, width.
+pub fn grasp_json(grasp: &Grasp) -> Value {
+    let pose = pose_rows(&grasp.object_from_gripper);
+    json!({ "object_from_gripper": pose, "energy": grasp.energy, "width_m": grasp.width_m })
 }
 
-fn evaluate(args: &Args, network: &GraspNetwork, settings: &SamplerSettings) -> Result<()> {
-    let mut scores = Vec::new();
-    for name in &args.categories {
-        let category: Category = name.parse().map_err(anyhow::Error::msg)?;
-        let (first, objects) = (args.first_object, args.objects);
-        scores.push(evaluate_grasps(
-            network, category, first, objects, args.count, settings, args.seed,
-        )?);
-    }
-    if args.json {
-        println!("{}", serde_json::to_string(&scores)?);
-        return Ok(());
-    }
-    println!(
-        "{:<10} {:>7} {:>6} {:>8} {:>6} {:>9} {:>10} {:>9} {:>8}",
-        "category",
-        "objects",
-        "n",
-        "success",
-        "+-SE",
-        "collision",
-        "no contact",
-        "filtered",
-        "best 20"
-    );
-    for s in &scores {
-        println!(
-            "{:<10} {:>7} {:>6} {:>8.3} {:>6.3} {:>9.3} {:>10.3} {:>9.3} {:>8.3}",
-            s.category,
-            s.objects,
-            s.n,
-            s.success,
-            s.success_se,
-            s.collision,
-            s.no_contact,
-            s.success_filtered,
-            s.success_best20
-        );
-    }
-    Ok(())
+pub fn pose_rows(pose: &Pose) -> Vec<Vec<f64>> {
+    let matrix = pose.to_homogeneous();
+    matrix
+        .row_iter()
+        .map(|row| row.iter().copied().collect())
+        .collect()
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod data;
 mod draw;
+mod eval;
 mod grasps;
 mod inspect;
 mod plan;
@@ -28,6 +29,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Grasps(grasps::Args),
+    Eval(eval::Args),
     Plan(plan::Args),
     Draw(draw::Args),
     Inspect(inspect::Args),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Grasps(args) => grasps::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Draw(args) => draw::run(args),
         Command::Inspect(args) => inspect::run(args),

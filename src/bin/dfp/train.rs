@@ -78,9 +78,12 @@ pub fn run(args: Args) -> Result<()> {
     let reason = trainer.run(&data, &held_out, limit, |progress| {
         bar.set_position((1000.0 * progress.share) as u64);
         let held_out = progress.held_out.map_or("-".into(), |h| format!("{h:.3}"));
+        let success = progress
+            .sampled
+            .map_or("-".into(), |s| format!("{:.3}", s.success));
         let rate = (progress.step - first) as f64 / started.elapsed().as_secs_f64();
         bar.set_message(format!(
-            "step {} ({rate:.2}/s)  loss {:.3}  sdf {:.1} mm  held-out {held_out}",
+            "step {} ({rate:.2}/s)  loss {:.3}  sdf {:.1} mm  held-out {held_out}  success {success}",
             progress.step,
             progress.score_loss,
             1000.0 * progress.sdf_error_m

@@ -1,0 +1,227 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use diffusion_field_planner::data::{
+    evaluate_category, AntipodalSettings, Category, EvaluationSettings, GraspScores,
+    ObjectEvaluation,
+};
+use diffusion_field_planner::field::GraspNetwork;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{json, Value};
+
+use crate::grasps::{grasp_json, network, pose_rows, sampler_settings};
+
+/// Measure the grasp field on objects that it was never trained on.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Grasps(GraspArgs),
+}
+
+/// Success, collision and likeness to the data of sampled grasps, by category.
+///
+/// The sampler sees a mesh, the judge the formula that the mesh was made from. "raw" is every sample; "free" what passes
+/// the collision filter; "filtered" what a user gets (collision and contact filter, no twins). Success is relative to the
+/// data's own grasps under the same judge. EMD (paper's cost) and coverage stand beside the floor: one half of the data
+/// against the other.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    dfp eval grasps\n  \
+    dfp eval grasps --categories mug --objects 10 -n 200 --json\n  \
+    dfp eval grasps --objects 2 --out out/eval   # meshes and grasps for scripts/physics_check.py")]
+struct GraspArgs {
+    /// Categories; all if not given
+    #[arg(long, value_delimiter = ',', default_values_t = Category::ALL.map(|c| c.name().to_string()))]
+    categories: Vec<String>,
+    /// Objects of each category
+    #[arg(long, default_value_t = 6)]
+    objects: usize,
+    /// Samples of each object; data sets have as many
+    #[arg(short = 'n', long = "count", default_value_t = 100)]
+    count: usize,
+    /// Seed of the first object; training starts at 1000, validation at 500
+    #[arg(long, default_value_t = 0)]
+    first_object: u64,
+    /// Seed of the sampler on the first object of a category
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Weights; those that come with the program if not given
+    #[arg(long)]
+    weights: Option<PathBuf>,
+    /// Sampler settings (YAML)
+    #[arg(long)]
+    sampler: Option<PathBuf>,
+    /// Write each object's mesh, samples and data grasps into this folder
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let What::Grasps(args) = args.what;
+    let network = network(args.weights.as_deref())?;
+    let settings = EvaluationSettings {
+        objects: args.objects,
+        first_object: args.first_object,
+        count: args.count,
+        seed: args.seed,
+        sampler: sampler_settings(args.sampler.as_deref(), false)?,
+        antipodal: trained_on(&network)?,
+    };
+    let categories = args
+        .categories
+        .iter()
+        .map(|name| name.parse().map_err(anyhow::Error::msg))
+        .collect::<Result<Vec<Category>>>()?;
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
+    }
+    let bar = ProgressBar::new((categories.len() * args.objects) as u64);
+    bar.set_style(
+        ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed} eta {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let mut scores = Vec::new();
+    for category in categories {
+        bar.set_message(category.name());
+        let mut problem = None;
+        scores.push(evaluate_category(
+            &network,
+            category,
+            &settings,
+            |object| {
+                if let Some(out) = &args.out {
+                    problem = write_object(out, object, &network, &settings)
+                        .err()
+                        .or(problem.take());
+                }
+                bar.inc(1);
+            },
+        )?);
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+    }
+    bar.finish_and_clear();
+    if args.json {
+        println!("{}", serde_json::to_string(&scores)?);
+    } else {
+        print_table(&scores, &settings);
+    }
+    Ok(())
+}
+
+/// The grasps that the weights were trained towards, from their notes; the usual ones without.
+fn trained_on(network: &GraspNetwork) -> Result<AntipodalSettings> {
+    let Some(notes) = network.notes.get("training") else {
+        return Ok(AntipodalSettings::default());
+    };
+    let notes: Value = serde_json::from_str(notes).context("reading the weights' notes")?;
+    let antipodal = notes["data"]["antipodal"].clone();
+    serde_json::from_value(antipodal).context("reading the weights' notes on their data")
+}
+
+/// `NAME.obj` and `NAME.json` for a check by physics.
+fn write_object(
+    folder: &Path,
+    evaluated: &ObjectEvaluation,
+    network: &GraspNetwork,
+    settings: &EvaluationSettings,
+) -> Result<()> {
+    let name = evaluated.object.name();
+    let write = |ending: &str, text: String| {
+        let path = folder.join(format!("{name}.{ending}"));
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    };
+    let mesh = evaluated.object.mesh(0.002);
+    let mut text = String::new();
+    for [x, y, z] in &mesh.vertices {
+        text += &format!("v {x:.6} {y:.6} {z:.6}\n");
+    }
+    for [a, b, c] in &mesh.triangles {
+        text += &format!("f {} {} {}\n", a + 1, b + 1, c + 1);
+    }
+    write("obj", text)?;
+    let grasps = |grasps: &[_]| grasps.iter().map(grasp_json).collect::<Vec<_>>();
+    let data: Vec<Value> = evaluated
+        .data
+        .iter()
+        .map(|pose| json!({ "object_from_gripper": pose_rows(pose) }))
+        .collect();
+    let content = json!({
+        "name": name,
+        "category": evaluated.object.category.name(),
+        "object_seed": evaluated.object.seed,
+        "sampler_seed": settings.seed,
+        "mesh": format!("{name}.obj"),
+        "scale": 1.0,
+        "gripper": network.settings().gripper_name,
+        "frame": "mesh, metres; gripper origin at the hand, +z approach, x closing",
+        "raw": grasps(&evaluated.raw),
+        "filtered": grasps(&evaluated.filtered),
+        "data": data,
+    });
+    write("json", serde_json::to_string(&content)?)
+}
+
+fn print_table(scores: &[GraspScores], settings: &EvaluationSettings) {
+    println!(
+        "{:<10} {:>3} {:>5} | {:>5} {:>5} {:>5} {:>5} {:>5} | {:>5} {:>5} | {:>11} {:>11} {:>11} | {:>9}",
+        "category", "obj", "n", "raw", "+-SE", "free", "filt", "best", "coll", "none", "EMD/floor",
+        "(code)", "(geodesic)", "coverage"
+    );
+    let row = |s: &GraspScores| {
+        println!(
+            "{:<10} {:>3} {:>5} | {:>5.3} {:>5.3} {:>5.3} {:>5.3} {:>5.3} | {:>5.3} {:>5.3} | {} {} {} | {:.2}/{:.2}",
+            s.category,
+            s.objects,
+            s.n,
+            s.success_relative,
+            s.success_se,
+            s.success_free_relative,
+            s.success_filtered_relative,
+            s.success_best20_relative,
+            s.collision,
+            s.no_contact,
+            pair(s.emd_paper, s.emd_floor),
+            pair(s.emd_released_code, s.emd_released_code_floor),
+            pair(s.emd_geodesic, s.emd_geodesic_floor),
+            s.coverage,
+            s.coverage_floor
+        );
+    };
+    scores.iter().for_each(row);
+    let mean = |value: fn(&GraspScores) -> f64| {
+        scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64
+    };
+    println!(
+        "mean over categories: raw {:.3}, free {:.3}, filtered {:.3}, best 20 {:.3}, collision {:.3}, EMD / floor {:.3}, \
+         coverage / floor {:.3}",
+        mean(|s| s.success_relative),
+        mean(|s| s.success_free_relative),
+        mean(|s| s.success_filtered_relative),
+        mean(|s| s.success_best20_relative),
+        mean(|s| s.collision),
+        mean(|s| s.emd_paper / s.emd_floor),
+        mean(|s| s.coverage / s.coverage_floor)
+    );
+    println!(
+        "{} samples an object, objects from seed {}, sampler from seed {}; data grasps succeed {:.3}",
+        settings.count,
+        settings.first_object,
+        settings.seed,
+        mean(|s| s.data_success)
+    );
+}
+
+fn pair(value: f64, floor: f64) -> String {
+    format!("{value:>5.3}/{floor:.3}")
+}
