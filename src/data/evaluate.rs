@@ -5,15 +5,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::antipodal::{antipodal_grasps, AntipodalSettings};
+use super::label::{FingerFace, Label, LabelLimits};
 use super::metrics::{coverage, earth_movers_distance, PoseCost};
 use super::procedural::{Category, ProceduralObject};
-use crate::field::contact::{close_gripper, gripper_collides};
+use crate::field::contact::gripper_collides;
 use crate::field::{sample_grasps, Grasp, GraspNetwork, ObjectError, ObjectModel, SamplerSettings};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 use crate::scene::SignedDistance;
 
-/// Half angle inside which both contact normals lie in a successful grasp, deg.
+/// Half angle inside which the contacts of a successful grasp lie, deg; see [`LabelLimits`].
 pub const SUCCESS_CONE_DEG: f64 = 20.0;
 /// Overlap of gripper and object up to which a grasp still counts as free, m.
 pub const COLLISION_TOLERANCE_M: f64 = 0.001;
@@ -54,22 +55,26 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Judges grasps on a solid: the open gripper overlaps it by at most a millimetre, and the pads close on it with
-    /// both normals inside the cone.
+    /// Judges grasps on a solid as the data is labelled, with wider limits: the open gripper overlaps it by at most a
+    /// millimetre, and the whole faces of the fingers close on it in force closure.
     pub fn of<'a>(
         solid: &dyn SignedDistance,
         gripper: &GripperGeometry,
         grasps: impl IntoIterator<Item = &'a Pose>,
     ) -> Self {
+        let face = FingerFace::new(gripper);
+        let limits = LabelLimits {
+            hold_cone_rad: SUCCESS_CONE_DEG.to_radians(),
+            slip_cone_rad: SUCCESS_CONE_DEG.to_radians(),
+            clearance_m: -COLLISION_TOLERANCE_M,
+        };
         let mut tally = Self::default();
         for pose in grasps {
             tally.n += 1;
             let opening_m = gripper.max_opening_m;
             if gripper_collides(solid, pose, gripper, opening_m, -COLLISION_TOLERANCE_M) {
                 tally.collided += 1;
-            } else if close_gripper(solid, pose, gripper)
-                .is_inside_cone(SUCCESS_CONE_DEG.to_radians())
-            {
+            } else if face.label(solid, pose, &limits) == Label::Holds {
                 tally.held += 1;
             }
         }
@@ -184,7 +189,7 @@ pub fn evaluate_object(
     };
     let is_free = |grasp: &&Grasp| {
         !gripper_collides(
-            model.surface.as_ref(),
+            &model.near_surface(0.0),
             &grasp.object_from_gripper,
             gripper,
             gripper.max_opening_m,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nalgebra::{Isometry3, Matrix3, Vector3};
 
+use super::clearance::{GripperSurface, Push};
 use super::decoder::{Decoder, DecoderScratch, LevelModulation, BATCH};
 use super::encoder;
 use super::lookup::Grid;
@@ -22,6 +23,7 @@ pub struct BakedField {
     settings: Arc<FieldSettings>,
     decoder: Arc<Decoder>,
     points: Arc<PointRows>,
+    gripper_surface: Arc<GripperSurface>,
     features: Grid,
     distances: Grid,
     /// Middle of the grids in the object frame, m: the centre of the Gaussian part of the energy.
@@ -109,6 +111,10 @@ impl GraspNetwork {
         BakedField {
             decoder: Arc::new(Decoder::new(self)),
             points: Arc::new(points),
+            gripper_surface: Arc::new(GripperSurface::new(
+                &settings.gripper,
+                settings.finger_centre_m,
+            )),
             features: Grid {
                 origin_m: origin.add_scalar(0.5 * spacing),
                 spacing_m: cell_spacing,
@@ -139,6 +145,13 @@ impl BakedField {
     /// Middle of the object's grid in the object frame, m.
     pub fn middle_m(&self) -> [f32; 3] {
         self.middle.into()
+    }
+
+    /// How the open gripper would have to move to keep `clearance_m` from the object; `None` where it does.
+    pub(super) fn push(&self, pose: &Isometry3<f32>, clearance_m: f32) -> Option<Push> {
+        let (_, centre) = self.frame(pose);
+        self.gripper_surface
+            .push(&self.distances, pose, &centre, clearance_m)
     }
 
     /// The clipped distance that the encoder carries along in its first feature, at a place in the object frame, m.
@@ -233,9 +246,10 @@ impl BakedField {
             torque = add(&torque, &cross(&row_slopes.levers, &by_point));
             // Lanes are channels; their sum is the same one force on the point, so all may wait for one sum at the end.
             let levers = row_slopes.levers.map(Lanes::to_array);
-            for lane in 0..LANES {
+            let [x, y, z] = &levers;
+            for (lane, ((x, y), z)) in x.iter().zip(y).zip(z).enumerate() {
                 let point = row * LANES + lane;
-                let lever = [0, 1, 2].map(|axis| splat(levers[axis][lane]));
+                let lever = [x, y, z].map(|length| splat(*length));
                 for block in 0..blocks {
                     let by_feature = load(&by_feature[point * channels + block * LANES..]);
                     let by_point = scale(&feature_slopes[point * blocks + block], by_feature);

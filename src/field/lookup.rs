@@ -90,8 +90,8 @@ impl Grid {
             let out = squared.sqrt();
             distance += out;
             let inverse = out.simd_gt(ZERO) & (splat(1.0) / out);
-            for axis in 0..3 {
-                gradient[axis] = cells.outside[axis].mul_add(inverse, gradient[axis]);
+            for (slope, outside) in gradient.iter_mut().zip(cells.outside) {
+                *slope = outside.mul_add(inverse, *slope);
             }
         }
         (distance, gradient)

@@ -4,11 +4,13 @@
 //! energy and gradient of gripper poses in microseconds; [`sample_grasps`] anneals random poses in it.
 
 pub mod baked;
+mod clearance;
 pub mod contact;
 mod decoder;
 mod encoder;
 pub mod igso3;
 mod lookup;
+pub mod near;
 pub mod object;
 pub mod sampler;
 pub mod schedule;
@@ -19,6 +21,7 @@ pub mod weights;
 pub mod network;
 
 pub use baked::BakedField;
+pub use near::NearSurface;
 pub use object::{ObjectError, ObjectModel};
 pub use sampler::{sample_grasps, sample_poses, Grasp, SamplerSettings};
 pub use schedule::NoiseSchedule;

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64Mcg;
 use thiserror::Error;
 
 use super::contact::exits_along;
-use super::{BakedField, Grasp, GraspNetwork};
+use super::{BakedField, Grasp, GraspNetwork, NearSurface};
 use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid};
 
@@ -42,6 +42,8 @@ pub const LEAST_SIZE_M: f64 = 0.01;
 pub const LARGEST_SIZE_M: f64 = 0.6;
 /// Longest sides outside this range get a warning: rare among things that a hand lifts, m.
 const USUAL_SIZE_M: [f64; 2] = [0.03, 0.35];
+/// Checks of grasps look nearer than this beyond their clearance, m.
+const NEAR_M: f64 = 0.005;
 /// Places at which the thickness is measured.
 const THICKNESS_SAMPLES: usize = 400;
 /// Unit factors that meshes come with.
@@ -113,6 +115,11 @@ impl ObjectModel {
     /// Grasps that stay with the object; the first call draws them.
     pub fn kept_grasps(&self, draw: impl FnOnce(&Self) -> Vec<Grasp>) -> &[Grasp] {
         self.grasps.get_or_init(|| draw(self))
+    }
+
+    /// Distances for checks that keep at most `clearance_m` of air: exact near the surface, a lower bound where it is far.
+    pub fn near_surface(&self, clearance_m: f64) -> NearSurface<'_> {
+        NearSurface::new(&self.surface, &self.distance, NEAR_M + clearance_m.max(0.0))
     }
 
     /// What looks wrong about the size without being impossible.

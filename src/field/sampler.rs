@@ -34,10 +34,16 @@ pub struct SamplerSettings {
     pub final_sigma_rad: f32,
     /// Noise put back in each step: 1 is the reverse diffusion, 0 plain descent.
     pub temperature: f32,
+    /// Share of a level's variance that a step down the gradient takes away: 1 with temperature 1 is the reverse
+    /// diffusion, 0.5 with temperature 0 its probability flow (Song et al. 2021, eq. 13); more than
+    /// (1 + temperature^2) / 2 favours the best grasps over diverse ones.
+    pub drift: f32,
     /// Noise-free steps at the last level.
     pub descent_steps: usize,
     /// Their length as a share of a full denoising step.
     pub descent_rate: f32,
+    /// In those steps the open gripper is also pushed away from the object where it comes nearer than this, m; 0: never.
+    pub clearance_m: f32,
     /// Drops grasps whose open gripper touches the object, or whose pads close on nothing or askew.
     pub filter: bool,
     /// Largest angle between the closing axis and the surface under a closed pad that the filter lets pass, deg.
@@ -57,8 +63,10 @@ impl Default for SamplerSettings {
             levels: 40,
             final_sigma_rad: 0.066,
             temperature: 0.3,
+            drift: 1.0,
             descent_steps: 25,
             descent_rate: 0.5,
+            clearance_m: 0.0,
             filter: true,
             contact_cone_deg: 18.0,
             tolerance_m: 0.001,
@@ -115,10 +123,7 @@ pub fn sample_poses(
         .par_chunks(CHUNK)
         .flat_map_iter(|chunk| {
             let (poses, energies) = anneal(field, settings, chunk, seed);
-            poses
-                .into_iter()
-                .map(|pose| nalgebra::convert(pose))
-                .zip(energies)
+            poses.into_iter().map(nalgebra::convert).zip(energies)
         })
         .collect()
 }
@@ -130,39 +135,44 @@ fn draw(
     numbers: std::ops::Range<u64>,
     seed: u64,
 ) -> Vec<Grasp> {
-    let field = &object.field;
-    let gripper = &field.settings().gripper;
-    let contact_cone = settings.contact_cone_deg.to_radians();
     let numbers: Vec<u64> = numbers.collect();
     numbers
         .par_chunks(CHUNK)
         .flat_map_iter(|chunk| {
-            let (poses, energies) = anneal(field, settings, chunk, seed);
+            let (poses, energies) = anneal(&object.field, settings, chunk, seed);
             poses
                 .into_iter()
                 .zip(energies)
-                .filter_map(move |(pose, energy)| {
-                    let object_from_gripper: Pose = nalgebra::convert(pose);
-                    let closing =
-                        close_gripper(object.surface.as_ref(), &object_from_gripper, gripper);
-                    let width_m = closing.width_m().unwrap_or(0.0).max(0.0);
-                    let keep = !settings.filter
-                        || closing.is_inside_cone(contact_cone)
-                            && !gripper_collides(
-                                object.surface.as_ref(),
-                                &object_from_gripper,
-                                gripper,
-                                gripper.max_opening_m,
-                                -settings.tolerance_m,
-                            );
-                    (keep && energy.is_finite()).then_some(Grasp {
-                        object_from_gripper,
-                        energy,
-                        width_m,
-                    })
-                })
+                .filter_map(move |(pose, energy)| judge(object, settings, pose, energy))
         })
         .collect()
+}
+
+/// Closes the gripper on the object there; `None` if the filter drops the grasp.
+fn judge(
+    object: &ObjectModel,
+    settings: &SamplerSettings,
+    pose: Isometry3<f32>,
+    energy: f32,
+) -> Option<Grasp> {
+    let gripper = &object.field.settings().gripper;
+    let surface = object.near_surface(-settings.tolerance_m);
+    let object_from_gripper: Pose = nalgebra::convert(pose);
+    let closing = close_gripper(&surface, &object_from_gripper, gripper);
+    let keep = !settings.filter
+        || closing.is_inside_cone(settings.contact_cone_deg.to_radians())
+            && !gripper_collides(
+                &surface,
+                &object_from_gripper,
+                gripper,
+                gripper.max_opening_m,
+                -settings.tolerance_m,
+            );
+    (keep && energy.is_finite()).then_some(Grasp {
+        object_from_gripper,
+        energy,
+        width_m: closing.width_m().unwrap_or(0.0).max(0.0),
+    })
 }
 
 /// Best first, without near twins. A half turn about the approach axis swaps the fingers and is the same grasp.
@@ -243,9 +253,13 @@ impl Walker {
             });
             turn += Vector3::from_fn(|_, _| noise * self.rng.sample::<f32, _>(StandardNormal));
         }
-        self.centre += shift;
+        self.move_by(shift, turn);
+    }
+
+    fn move_by(&mut self, shift_m: Vector3<f32>, turn_rad: Vector3<f32>) {
+        self.centre += shift_m;
         self.rotation = UnitQuaternion::new_normalize(
-            (UnitQuaternion::from_scaled_axis(turn) * self.rotation).into_inner(),
+            (UnitQuaternion::from_scaled_axis(turn_rad) * self.rotation).into_inner(),
         );
     }
 }
@@ -280,15 +294,20 @@ fn anneal(
             let next = schedule.sigma(level(i + 1));
             let variance = sigma * sigma - next * next;
             (
-                variance,
+                settings.drift * variance,
                 settings.temperature * variance.sqrt() * next / sigma,
             )
         };
         poses.clear();
         poses.extend(walkers.iter().map(|w| w.pose(finger_centre)));
         field.evaluate(&poses, t, &mut energy, &mut gradient);
-        for (walker, gradient) in walkers.iter_mut().zip(&gradient) {
+        for ((walker, gradient), pose) in walkers.iter_mut().zip(&gradient).zip(&poses) {
             walker.step(gradient, finger_centre, schedule.length_m, variance, noise);
+            if is_descent && settings.clearance_m > 0.0 {
+                if let Some(push) = field.push(pose, settings.clearance_m) {
+                    walker.move_by(push.shift_m, push.turn_rad);
+                }
+            }
         }
     }
     poses.clear();
