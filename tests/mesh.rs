@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use diffusion_field_planner::data::{Category, ProceduralObject};
+use diffusion_field_planner::scene::mesh::SurfaceSampler;
 use diffusion_field_planner::scene::{
     MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid,
 };
@@ -58,6 +60,64 @@ fn a_written_mesh_reads_back_the_same() {
         (read.vertices, read.triangles),
         (mesh.vertices, mesh.triangles)
     );
+}
+
+/// Points of a solid's surface as a PLY file without triangles.
+fn write_cloud(path: &std::path::Path, mesh: &TriangleMesh, count: usize) {
+    let sampler = SurfaceSampler::new(mesh);
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(5);
+    let mut text = format!(
+        "ply\nformat ascii 1.0\nelement vertex {count}\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+    );
+    for _ in 0..count {
+        let p = sampler.sample(&mut rng);
+        text += &format!("{} {} {}\n", 1e3 * p.x, 1e3 * p.y, 1e3 * p.z);
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_point_cloud_gets_a_closed_surface() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cloud.ply");
+    let mug = ProceduralObject::new(Category::Mug, 1);
+    for (mesh, solid, count) in [
+        (
+            box_mesh(HALF),
+            &(MeshDistance::new(&box_mesh(HALF)).unwrap()) as &dyn SignedDistance,
+            12_000,
+        ),
+        (mug.mesh(0.003), &mug.solid, 20_000),
+    ] {
+        write_cloud(&path, &mesh, count);
+        let cloud = TriangleMesh::load(&path, 1e-3).unwrap();
+        let found = MeshDistance::new(&cloud).unwrap();
+        let mut worst: f64 = 0.0;
+        let mut wrong_side = 0;
+        for p in random_points(2000, 7) {
+            let (expected, found) = (solid.distance(&p), found.distance(&p));
+            if (expected - found).abs() > 0.003 {
+                println!("{count} {p} {expected} {found}");
+            }
+            worst = worst.max((expected - found).abs());
+            wrong_side += usize::from(expected.abs() > 0.002 && expected * found < 0.0);
+        }
+        assert!(worst < 0.004, "{worst}");
+        assert_eq!(wrong_side, 0);
+    }
+    let mut lid = box_mesh(HALF);
+    // One face: what a camera sees from above.
+    lid.triangles.truncate(2);
+    write_cloud(&path, &lid, 2000);
+    assert!(matches!(
+        TriangleMesh::load(&path, 1e-3),
+        Err(MeshError::OpenCloud { .. })
+    ));
+    write_cloud(&path, &box_mesh(HALF), 50);
+    assert!(matches!(
+        TriangleMesh::load(&path, 1.0),
+        Err(MeshError::Empty { .. })
+    ));
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod object;
 pub mod sampler;
 pub mod schedule;
 pub mod settings;
+pub mod store;
 pub mod weights;
 
 #[cfg(feature = "torch")]
@@ -26,6 +27,7 @@ pub use object::{ObjectError, ObjectModel};
 pub use sampler::{sample_grasps, sample_poses, Grasp, SamplerSettings};
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;
+pub use store::{ObjectStore, StoreError, StoredObject};
 pub use weights::{GraspNetwork, WeightsError};
 
 /// A scalar field over gripper poses, low where a grasp holds.

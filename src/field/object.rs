@@ -101,20 +101,43 @@ impl ObjectModel {
         }
         let (origin, size) = network.grid_for(low, high);
         let distance = VoxelGrid::from_mesh(&surface, origin, network.settings().spacing_m, size);
-        let field = Arc::new(network.bake(&distance));
-        Ok(Self {
+        Ok(Self::from_parts(
+            name,
+            mesh,
+            surface,
+            distance,
+            OnceLock::new(),
+            network,
+        ))
+    }
+
+    /// Bakes the field of a mesh whose distances are known.
+    pub(super) fn from_parts(
+        name: String,
+        mesh: Arc<TriangleMesh>,
+        surface: MeshDistance,
+        distance: VoxelGrid,
+        grasps: OnceLock<Vec<Grasp>>,
+        network: &GraspNetwork,
+    ) -> Self {
+        Self {
             name,
             mesh,
             surface: Arc::new(surface),
+            field: Arc::new(network.bake(&distance)),
             distance: Arc::new(distance),
-            field,
-            grasps: OnceLock::new(),
-        })
+            grasps,
+        }
     }
 
     /// Grasps that stay with the object; the first call draws them.
     pub fn kept_grasps(&self, draw: impl FnOnce(&Self) -> Vec<Grasp>) -> &[Grasp] {
         self.grasps.get_or_init(|| draw(self))
+    }
+
+    /// The grasps that stay with the object, if they are drawn.
+    pub(super) fn drawn_grasps(&self) -> Option<&[Grasp]> {
+        self.grasps.get().map(Vec::as_slice)
     }
 
     /// Distances for checks that keep at most `clearance_m` of air: exact near the surface, a lower bound where it is far.

@@ -23,15 +23,15 @@ const HAND_CLEARANCE_M: f64 = 0.002;
 /// Grasps that are drawn once for an object and offered to every request.
 const KEPT: usize = 128;
 
-/// Draws the grasps that are kept for an object. Call it when the object becomes known: else its first request does,
-/// and takes longer.
-pub fn prepare(object: &ObjectModel) {
-    kept(object);
+/// The grasps that are kept for an object and offered to every request, the best first. The first call draws them: call it
+/// when the object becomes known, else its first request takes longer.
+pub fn prepare(object: &ObjectModel) -> &[Grasp] {
+    object.kept_grasps(|object| draw(object, KEPT, 0))
 }
 
 /// The grasps kept for an object, the best first.
 pub fn kept(object: &ObjectModel) -> Vec<GraspOffer> {
-    offers(object.kept_grasps(|object| draw(object, KEPT, 0)))
+    offers(prepare(object))
 }
 
 /// New grasps of an object from its field, the best first.

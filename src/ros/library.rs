@@ -1,7 +1,7 @@
 //! The known objects: their shapes and grasp fields, made in a background thread at start and when objects are added.
 
 use super::lock;
-use crate::field::{GraspNetwork, ObjectModel};
+use crate::field::{GraspNetwork, ObjectModel, ObjectStore};
 use crate::planner::prepare_grasps;
 use crate::scene::TriangleMesh;
 use serde::Deserialize;
@@ -57,8 +57,13 @@ impl ObjectsFile {
 
 /// The shape of an object to be learned.
 pub enum ObjectSource {
-    File { path: PathBuf, scale: f64 },
+    File {
+        path: PathBuf,
+        scale: f64,
+    },
     Mesh(TriangleMesh),
+    /// Kept under the object's id, see `dfp object`.
+    Stored(ObjectStore),
 }
 
 /// How far an object's model is.
@@ -166,15 +171,33 @@ fn load_network(model_file: &str) -> Result<GraspNetwork, String> {
     }
 }
 
+/// From the store; what had to be made anew goes back to it.
+fn learn_stored(
+    id: &str,
+    store: &ObjectStore,
+    network: &GraspNetwork,
+) -> Result<ObjectModel, String> {
+    let stored = store.load(id, network).map_err(|error| error.to_string())?;
+    prepare_grasps(&stored.model);
+    if let Some(reason) = stored.rebuilt {
+        r2r::log_info!("planner", "object '{id}' was prepared anew: {reason}");
+        if let Err(error) = store.save(&stored.model, network) {
+            r2r::log_warn!("planner", "object '{id}' could not be kept: {error}");
+        }
+    }
+    Ok(stored.model)
+}
+
 fn learn(id: &str, source: ObjectSource, network: &Result<GraspNetwork, String>) -> ModelStatus {
     let make = || -> Result<ObjectModel, String> {
+        let network = network.as_ref().map_err(String::clone)?;
         let mesh = match source {
             ObjectSource::File { path, scale } => {
                 TriangleMesh::load(path, scale).map_err(|error| error.to_string())?
             }
             ObjectSource::Mesh(mesh) => mesh,
+            ObjectSource::Stored(store) => return learn_stored(id, &store, network),
         };
-        let network = network.as_ref().map_err(String::clone)?;
         let model = ObjectModel::from_mesh(id, Arc::new(mesh), network)
             .map_err(|error| error.to_string())?;
         // Here and not in the first goal.

@@ -20,10 +20,11 @@ use super::services;
 use super::shared::{RobotStatus, Shared};
 use super::spin;
 use super::status::{Activity, StatusBoard};
+use crate::field::ObjectStore;
 use futures::executor::LocalPool;
 use futures::task::{LocalSpawn, LocalSpawnExt};
 use r2r::{std_msgs, Node, QosProfile};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -188,7 +189,27 @@ fn load_objects(parameters: &Parameters) -> std::io::Result<Arc<ObjectLibrary>> 
         let (path, scale) = (entry.mesh, entry.scale);
         library.add(&id, ObjectSource::File { path, scale });
     }
+    add_stored(&library, parameters);
     Ok(library)
+}
+
+/// The objects of `objects.folder`, or of the user's; those of the file stay as they are.
+fn add_stored(library: &ObjectLibrary, parameters: &Parameters) {
+    let folder = match parameters.objects_folder.as_str() {
+        "" => ObjectStore::default_folder(),
+        folder => Some(PathBuf::from(folder)),
+    };
+    let Some(store) = folder.map(ObjectStore::new) else {
+        return;
+    };
+    match store.names() {
+        Ok(names) => {
+            for id in names.iter().filter(|id| library.get(id).is_none()) {
+                library.add(id, ObjectSource::Stored(store.clone()));
+            }
+        }
+        Err(error) => r2r::log_error!("planner", "objects.folder: {error}"),
+    }
 }
 
 /// Makes the robot model from the file, or from each new text on `robot_description`.

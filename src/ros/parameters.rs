@@ -45,6 +45,8 @@ parameters! {
             "Part of the acceleration and jerk limits that is used.";
         planning_on_new_goal: String = "preempt".into(), "planning.on_new_goal", "", OneOf(&["preempt", "reject", "queue"]), Live,
             "What a new goal does while another runs: end the old one, be rejected, or wait.";
+        objects_folder: String = String::new(), "objects.folder", "", Any, Restart,
+            "Folder of the objects kept by `dfp object`. Empty: the user's own.";
         objects_file: String = String::new(), "objects.file", "", Any, Restart,
             "YAML file with the known objects: id, mesh file, scale.";
         objects_default_id: String = "object".into(), "objects.default_id", "", Any, Live,

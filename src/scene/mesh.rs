@@ -7,7 +7,7 @@ use nalgebra::Point3;
 use rand::{Rng, RngExt};
 use thiserror::Error;
 
-use super::mesh_file;
+use super::{mesh_file, point_cloud};
 
 /// Why a mesh cannot be used.
 #[derive(Debug, Error)]
@@ -33,6 +33,11 @@ pub enum MeshError {
     },
     #[error("mesh has no triangle with an area ({triangles} triangles, {vertices} vertices)")]
     Empty { triangles: usize, vertices: usize },
+    #[error(
+        "the point cloud is open: at {percent:.0} % of its points both sides are outside; an object needs points all around, \
+         not of a single view"
+    )]
+    OpenCloud { percent: f64 },
     #[error("mesh vertex {vertex} is not finite: {value:?}")]
     NotFinite { vertex: usize, value: [f64; 3] },
     #[error("mesh triangle {triangle} names vertex {index}, but there are {vertices} vertices")]
@@ -52,10 +57,22 @@ pub struct TriangleMesh {
     pub triangles: Vec<[u32; 3]>,
 }
 
+fn check_finite(vertices: &[[f64; 3]]) -> Result<(), MeshError> {
+    let bad = |v: &[f64; 3]| v.iter().any(|x| !x.is_finite());
+    match vertices.iter().position(bad) {
+        Some(vertex) => Err(MeshError::NotFinite {
+            vertex,
+            value: vertices[vertex],
+        }),
+        None => Ok(()),
+    }
+}
+
 impl TriangleMesh {
     /// Reads STL (ASCII or binary), OBJ or PLY (ASCII or binary), chosen by the file's ending.
     ///
-    /// Vertices are multiplied by `scale` (0.001 for a file in millimetres).
+    /// Vertices are multiplied by `scale` (0.001 for a file in millimetres). A file of points without triangles is taken
+    /// as a point cloud and gets a surface, see [`point_cloud`].
     ///
     /// # Errors
     /// [`MeshError`] for an unreadable, unknown, truncated or malformed file, and for everything that
@@ -80,6 +97,10 @@ impl TriangleMesh {
             "ply" => mesh_file::read_ply(path, &bytes)?,
             _ => return Err(MeshError::UnknownFormat { path: path.into() }),
         };
+        if mesh.triangles.is_empty() && mesh.vertices.len() >= point_cloud::LEAST_POINTS {
+            check_finite(&mesh.vertices)?;
+            mesh = point_cloud::surface(&mesh.vertices)?;
+        }
         mesh.validate()?;
         for vertex in &mut mesh.vertices {
             vertex.iter_mut().for_each(|x| *x *= scale);
@@ -104,14 +125,7 @@ impl TriangleMesh {
     /// Refuses meshes without a triangle of positive area, with a coordinate that is not finite, or
     /// with an index past the vertices.
     pub fn validate(&self) -> Result<(), MeshError> {
-        if let Some((vertex, &value)) = self
-            .vertices
-            .iter()
-            .enumerate()
-            .find(|(_, v)| v.iter().any(|x| !x.is_finite()))
-        {
-            return Err(MeshError::NotFinite { vertex, value });
-        }
+        check_finite(&self.vertices)?;
         let vertices = self.vertices.len();
         for (triangle, indices) in self.triangles.iter().enumerate() {
             if let Some(&index) = indices.iter().find(|&&i| i as usize >= vertices) {

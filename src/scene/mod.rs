@@ -9,6 +9,7 @@ mod lane_scene;
 pub mod mesh;
 pub mod mesh_distance;
 mod mesh_file;
+pub mod point_cloud;
 mod shape;
 mod validate;
 pub mod voxel;

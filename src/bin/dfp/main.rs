@@ -6,6 +6,7 @@ mod draw;
 mod eval;
 mod grasps;
 mod inspect;
+mod object;
 mod plan;
 #[cfg(feature = "torch")]
 mod train;
@@ -33,6 +34,7 @@ enum Command {
     Plan(plan::Args),
     Draw(draw::Args),
     Inspect(inspect::Args),
+    Object(object::Args),
     Bench(bench::Args),
     Data(data::Args),
     #[cfg(feature = "torch")]
@@ -56,6 +58,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Plan(args) => plan::run(args),
         Command::Draw(args) => draw::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Object(args) => object::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Data(args) => data::run(args),
         #[cfg(feature = "torch")]

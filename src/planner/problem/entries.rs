@@ -24,6 +24,9 @@ pub struct ProblemFile {
     /// Things with a mesh. The one that the task names is grasped, the others are obstacles.
     #[serde(default)]
     pub objects: Vec<ObjectEntry>,
+    /// Where objects without a mesh file are looked up; the user's objects if not given.
+    #[serde(default)]
+    pub object_folder: Option<PathBuf>,
     #[serde(default)]
     pub obstacles: Vec<ObstacleEntry>,
     pub task: Task,
@@ -64,7 +67,9 @@ pub struct PoseEntry {
 #[serde(deny_unknown_fields)]
 pub struct ObjectEntry {
     pub name: String,
-    pub mesh: PathBuf,
+    /// None: the object of this name in the object store, see `dfp object`.
+    #[serde(default)]
+    pub mesh: Option<PathBuf>,
     #[serde(default = "one")]
     pub scale: f64,
     pub pose: PoseEntry,

@@ -14,7 +14,7 @@ pub use entries::{ObstacleEntry, ProblemFile};
 use super::error::PlanError;
 use super::request::{Goal, PlanRequest};
 use super::settings::PlannerSettings;
-use crate::field::{GraspNetwork, ObjectModel};
+use crate::field::{GraspNetwork, ObjectModel, ObjectStore};
 use crate::geometry::Pose;
 use crate::robot::{RobotError, RobotModel};
 use crate::scene::{Scene, SceneObject};
@@ -77,7 +77,13 @@ impl ProblemFile {
             .iter()
             .filter(|o| Some(o.name.as_str()) != target)
         {
-            let shape = mesh_shape(folder, &object.mesh, object.scale)?;
+            let shape = match &object.mesh {
+                Some(mesh) => mesh_shape(folder, mesh, object.scale)?,
+                None => {
+                    let stored = self.store(folder)?.path(&object.name, "obj");
+                    mesh_shape(Path::new(""), &stored, 1.0)?
+                }
+            };
             scene.objects.push(SceneObject::new(
                 object.name.clone(),
                 shape,
@@ -157,10 +163,32 @@ impl ProblemFile {
                 "a grasp task needs one; name its weights file",
             )
         })?;
-        let mesh = load_mesh(folder, &entry.mesh, entry.scale)?;
-        let model = ObjectModel::from_mesh(entry.name.as_str(), Arc::new(mesh), network)
-            .map_err(|e| value(&format!("object '{name}'"), &e.to_string()))?;
+        let bad = |reason: &dyn std::fmt::Display| {
+            value(&format!("object '{name}'"), &reason.to_string())
+        };
+        let model = match &entry.mesh {
+            Some(mesh) => {
+                let mesh = load_mesh(folder, mesh, entry.scale)?;
+                ObjectModel::from_mesh(name, Arc::new(mesh), network).map_err(|e| bad(&e))?
+            }
+            None => {
+                let stored = self.store(folder)?.load(name, network);
+                stored.map_err(|e| bad(&e))?.model
+            }
+        };
         Ok((Arc::new(model), entry.pose.pose(name)?))
+    }
+
+    fn store(&self, folder: &Path) -> Result<ObjectStore, ProblemError> {
+        let given = self.object_folder.as_ref().map(|f| folder.join(f));
+        let missing = || {
+            value(
+                "object_folder",
+                "not given, and the user has no home folder",
+            )
+        };
+        let folder = given.or_else(ObjectStore::default_folder);
+        folder.map(ObjectStore::new).ok_or_else(missing)
     }
 }
 

@@ -47,7 +47,7 @@ impl ProblemReport {
         let thing = |name: &str, kind, pose: &Pose, distance: &dyn Fn(&Point3<f64>) -> f64| {
             let nearest = spheres
                 .iter()
-                .map(|(link, center, radius_m)| (distance(center) - radius_m, link))
+                .map(|s| (distance(&s.world_center_m) - s.radius_m, s.link))
                 .min_by(|a, b| a.0.total_cmp(&b.0));
             let (distance_m, link) = nearest.map_or((f64::INFINITY, ""), |(d, l)| (d, l));
             Thing {
@@ -100,8 +100,14 @@ fn task(goal: &Goal) -> String {
     }
 }
 
-/// Link, centre in the world and radius of every collision sphere at the start, m.
-fn start_spheres(problem: &Problem) -> Result<Vec<(&str, Point3<f64>, f64)>, RobotError> {
+/// A collision sphere of the arm at its start.
+struct StartSphere<'a> {
+    link: &'a str,
+    world_center_m: Point3<f64>,
+    radius_m: f64,
+}
+
+fn start_spheres(problem: &Problem) -> Result<Vec<StartSphere<'_>>, RobotError> {
     let (robot, model) = (&problem.robot, &problem.robot.collision);
     let mut spheres = Vec::new();
     for group in &model.groups {
@@ -112,8 +118,12 @@ fn start_spheres(problem: &Problem) -> Result<Vec<(&str, Point3<f64>, f64)>, Rob
             .forward_kinematics(&problem.request.start, link)?;
         let world_from_body = world_from_link * body_from_link.inverse();
         spheres.extend(model.spheres[group.spheres.clone()].iter().map(|s| {
-            let center = Point3::from(s.center_m.map(f64::from));
-            (link, world_from_body * center, f64::from(s.radius_m))
+            let center_m = Point3::from(s.center_m.map(f64::from));
+            StartSphere {
+                link,
+                world_center_m: world_from_body * center_m,
+                radius_m: f64::from(s.radius_m),
+            }
         }));
     }
     Ok(spheres)
