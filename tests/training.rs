@@ -3,12 +3,17 @@
 
 use std::ops::ControlFlow;
 
-use diffusion_field_planner::data::Category;
+use diffusion_field_planner::data::grasp_file::{About, FORMAT_VERSION};
+use diffusion_field_planner::data::{
+    antipodal_grasps, AntipodalSettings, Category, GraspFile, ObjectSource, ProceduralObject,
+};
 use diffusion_field_planner::field::FieldSettings;
+use diffusion_field_planner::scene::SignedDistance;
 use diffusion_field_planner::training::config::DataConfig;
 use diffusion_field_planner::training::{
     Dataset, StopReason, Trainer, TrainingConfig, TrainingError,
 };
+use nalgebra::Point3;
 use tch::Device;
 
 fn config() -> TrainingConfig {
@@ -19,6 +24,8 @@ fn config() -> TrainingConfig {
         sdf_points_per_object: 32,
         warmup_steps: 5,
         validation_every_steps: 10,
+        sampling_every_steps: 20,
+        samples_per_object: 16,
         checkpoint_every_steps: 1000,
         data: DataConfig {
             objects: [(Category::Box, 2), (Category::Cylinder, 1)].into(),
@@ -72,6 +79,17 @@ fn the_loss_falls_and_a_resumed_run_equals_an_unbroken_one() {
     assert!(mean(&losses[30..]) < 0.9 * mean(&losses[..5]), "{losses:?}");
     let curves = std::fs::read_to_string(folder.path().join("whole/curves.csv")).unwrap();
     assert_eq!(curves.lines().count(), 5);
+    let samples = std::fs::read_to_string(folder.path().join("whole/samples.csv")).unwrap();
+    assert_eq!(samples.lines().count(), 3);
+    for row in samples.lines().skip(1) {
+        let row: Vec<f64> = row.split(',').map(|x| x.parse().unwrap()).collect();
+        let [success, collision, emd, floor, sdf_error] = row[2..] else {
+            panic!("{row:?}")
+        };
+        assert!(success + collision <= 1.0 && emd > floor && floor > 0.0 && sdf_error < 0.05);
+    }
+    let picture = std::fs::read_to_string(folder.path().join("whole/curves.svg")).unwrap();
+    assert_eq!(picture.matches("<polyline").count(), 9);
 
     let broken = folder.path().join("broken");
     let mut first = Trainer::new(config.clone(), &broken, Device::Cpu, None).unwrap();
@@ -124,4 +142,72 @@ fn grasps_survive_a_file_of_the_same_configuration_only() {
         ..config.data.clone()
     };
     assert!(Dataset::load(&path, &other, &config.field.gripper).is_none());
+}
+
+#[test]
+fn objects_of_grasp_files_are_known_by_their_mesh() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = ProceduralObject::new(Category::Mug, 4);
+    let mesh = object.mesh(0.002);
+    let gripper = FieldSettings::default().gripper;
+    let settings = AntipodalSettings::default();
+    let holding = antipodal_grasps(&object.solid, &mesh, &gripper, &settings, 12, 1);
+    let file = |name: &str, holding: Vec<_>, source| GraspFile {
+        about: About {
+            version: FORMAT_VERSION,
+            name: name.into(),
+            category: "mug".into(),
+            source,
+            candidates: 0,
+            candidates_holding: 0,
+            made_from: String::new(),
+        },
+        mesh: mesh.clone(),
+        holding,
+        failing: Vec::new(),
+    };
+    let from_mesh = ObjectSource::Files {
+        grasps: "mug.h5".into(),
+        mesh: "mug.obj".into(),
+        scale: 1.0,
+        mesh_from_object_m: [0.0; 3],
+    };
+    let from_seed = ObjectSource::Procedural {
+        category: Category::Mug,
+        seed: 4,
+    };
+    let path = |name: &str| folder.path().join(format!("{name}.safetensors"));
+    for (name, holding, source) in [
+        ("a", holding.clone(), from_mesh.clone()),
+        ("b", holding.clone(), from_seed),
+        ("c", holding[..3].to_vec(), from_mesh),
+    ] {
+        file(name, holding, source).save(&path(name)).unwrap();
+    }
+    std::fs::write(path("d"), b"no grasp file").unwrap();
+
+    let (data, bad) = Dataset::from_folder(folder.path(), 10).unwrap();
+    assert_eq!((data.objects.len(), bad.len()), (2, 1));
+    assert_eq!(data.left_out, ["c"]);
+    for known in &data.objects {
+        assert_eq!(known.object_from_gripper.len(), 12);
+        let quick = known.quick_distance(0.2);
+        for i in 0..2000 {
+            let share = |step: f64| (0.5 + step * f64::from(i)).fract() - 0.5;
+            let point = Point3::new(
+                0.2 * share(0.819_172_513),
+                0.2 * share(0.671_043_607),
+                0.2 * share(0.549_700_478),
+            );
+            let exact = object.solid.distance(&point);
+            let error = (quick.distance(&point) - exact).abs();
+            // Inside a union the formula is only a bound.
+            assert!(
+                error < 0.0025 || exact < -0.001,
+                "{} {point} {exact}: {error}",
+                known.name
+            );
+        }
+    }
+    assert!(Dataset::from_folder(&folder.path().join("none"), 10).is_err());
 }

@@ -2,58 +2,99 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 
 use super::config::DataConfig;
-use crate::data::{antipodal_grasps, Category, ProceduralObject, Solid};
+use crate::data::procedural::MAX_RADIUS_M;
+use crate::data::{
+    antipodal_grasps, load_folder, Category, GraspFile, GraspFileError, ObjectSource,
+    ProceduralObject,
+};
 use crate::field::weights::{tensor_bytes, write_whole, Weight, WeightsError};
 use crate::robot::GripperGeometry;
 use crate::scene::{SignedDistance, VoxelGrid};
 
-/// One object to train on.
-#[derive(Debug, Clone)]
+/// One object to train on. Frame: origin in the middle of the bounding box.
+#[derive(Clone)]
 pub struct TrainingObject {
-    pub object: ProceduralObject,
+    pub name: String,
+    pub solid: Arc<dyn SignedDistance>,
     pub object_from_gripper: Vec<Isometry3<f64>>,
+    /// Coarse distances all around, made when first asked for.
     far: OnceLock<VoxelGrid>,
+    /// Fine distances about the surface, where the solid itself is slow (a mesh).
+    near: Option<Arc<VoxelGrid>>,
 }
 
 /// Spacing of the coarse distances, m.
 const FAR_SPACING_M: f64 = 0.009;
 /// From this distance on the coarse distances are good to about a millimetre, m.
 const FAR_M: f64 = 0.015;
+/// Spacing of the fine distances of a mesh, m, and what they reach beyond its bounds.
+const NEAR_SPACING_M: f64 = 0.0025;
+const NEAR_REACH_M: f64 = 0.02;
 
 impl TrainingObject {
     pub fn new(object: ProceduralObject, object_from_gripper: Vec<Isometry3<f64>>) -> Self {
         Self {
-            object,
+            name: object.name(),
+            solid: Arc::new(object.solid),
             object_from_gripper,
             far: OnceLock::new(),
+            near: None,
         }
     }
 
-    /// The object's distance within `reach_m` of its middle, several times faster than the formula: where the surface is
-    /// far, it is read between coarse samples. All calls must pass the same reach.
+    /// The object of a grasp file.
+    ///
+    /// # Errors
+    /// [`GraspFileError::Mesh`].
+    pub fn from_file(file: GraspFile) -> Result<Self, GraspFileError> {
+        let solid = file.distance()?;
+        let near = match file.about.source {
+            ObjectSource::Procedural { .. } => None,
+            ObjectSource::Files { .. } => {
+                let (low, high) = solid.bounds();
+                let origin = [0, 1, 2].map(|a| low[a] - NEAR_REACH_M);
+                let size = [0, 1, 2].map(|a| {
+                    ((high[a] - low[a] + 2.0 * NEAR_REACH_M) / NEAR_SPACING_M).ceil() as usize + 1
+                });
+                let grid = VoxelGrid::from_distance(&*solid, origin, NEAR_SPACING_M, size);
+                Some(Arc::new(grid))
+            }
+        };
+        Ok(Self {
+            name: file.about.name,
+            solid,
+            object_from_gripper: file.holding,
+            far: OnceLock::new(),
+            near,
+        })
+    }
+
+    /// The object's distance within `reach_m` of its middle, several times faster than the solid's own: where the surface
+    /// is far, it is read between coarse samples. All calls must pass the same reach.
     pub fn quick_distance(&self, reach_m: f64) -> QuickDistance<'_> {
         let far = self.far.get_or_init(|| {
             let samples = (2.0 * reach_m / FAR_SPACING_M).ceil() as usize + 1;
-            let solid = &self.object.solid;
-            VoxelGrid::from_distance(solid, [-reach_m; 3], FAR_SPACING_M, [samples.max(2); 3])
+            let size = [samples.max(2); 3];
+            VoxelGrid::from_distance(&*self.solid, [-reach_m; 3], FAR_SPACING_M, size)
         });
-        QuickDistance {
-            solid: &self.object.solid,
-            far,
-        }
+        let near: &dyn SignedDistance = match &self.near {
+            Some(near) => &**near,
+            None => &*self.solid,
+        };
+        QuickDistance { near, far }
     }
 }
 
 /// A solid whose far distances are read between coarse samples.
 pub struct QuickDistance<'a> {
-    solid: &'a Solid,
+    near: &'a dyn SignedDistance,
     far: &'a VoxelGrid,
 }
 
@@ -63,21 +104,21 @@ impl SignedDistance for QuickDistance<'_> {
         if distance > FAR_M {
             distance
         } else {
-            self.solid.distance(point)
+            self.near.distance(point)
         }
     }
 
     fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
-        self.solid.distance_and_gradient(point)
+        self.near.distance_and_gradient(point)
     }
 
     fn bounds(&self) -> (Point3<f64>, Point3<f64>) {
-        self.solid.bounds()
+        self.near.bounds()
     }
 }
 
 /// Objects that are trained on, or held out.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Dataset {
     pub objects: Vec<TrainingObject>,
     /// Names of objects that allow too few grasps.
@@ -145,6 +186,30 @@ impl Dataset {
         Self::generate(wanted, config, gripper, made)
     }
 
+    /// The objects of a folder of grasp files (`dfp data`), and the files that could not be used. Objects with too few
+    /// grasps, or larger than the training cube holds in any orientation, are left out.
+    ///
+    /// # Errors
+    /// [`GraspFileError::Io`] where the folder cannot be read at all.
+    pub fn from_folder(
+        folder: &Path,
+        least_grasps: usize,
+    ) -> Result<(Self, Vec<GraspFileError>), GraspFileError> {
+        let (files, mut bad) = load_folder(folder)?;
+        let mut data = Self::default();
+        for file in files {
+            if file.holding.len() < least_grasps.max(1) || file.radius_m() > MAX_RADIUS_M {
+                data.left_out.push(file.about.name);
+                continue;
+            }
+            match TrainingObject::from_file(file) {
+                Ok(object) => data.objects.push(object),
+                Err(error) => bad.push(error),
+            }
+        }
+        Ok((data, bad))
+    }
+
     /// Writes the grasps; the objects follow from their seeds.
     ///
     /// # Errors
@@ -165,7 +230,7 @@ impl Dataset {
                     .flat_map(pose_numbers)
                     .collect();
                 (
-                    o.object.name(),
+                    o.name.clone(),
                     Weight {
                         shape: vec![o.object_from_gripper.len(), 7],
                         values,
@@ -238,7 +303,7 @@ impl Dataset {
             .partition(|o| o.object_from_gripper.len() >= config.least_grasps);
         Self {
             objects,
-            left_out: few.iter().map(|o| o.object.name()).collect(),
+            left_out: few.into_iter().map(|o| o.name).collect(),
         }
     }
 }

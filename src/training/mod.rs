@@ -3,6 +3,7 @@
 mod batch;
 pub mod checkpoint;
 pub mod config;
+pub mod curves;
 pub mod dataset;
 mod optimizer;
 pub mod query;

@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::batch::{Batch, BatchMaker, HostBatch};
 use super::checkpoint::{self, RunState};
 use super::config::TrainingConfig;
+use super::curves::{draw, Table};
 use super::dataset::Dataset;
 use super::optimizer::{update_average, Adam};
 use super::validation::{sample_held_out, SampledScores};
@@ -365,7 +366,29 @@ impl Trainer {
         )?;
         self.averaged_network()?
             .save(self.folder.join("grasp_field.safetensors"))?;
-        Ok(())
+        self.draw_curves()
+    }
+
+    /// Draws what `curves.csv` and `samples.csv` hold so far.
+    fn draw_curves(&self) -> Result<(), TrainingError> {
+        let table = |file: &str| {
+            let text = std::fs::read_to_string(self.folder.join(file)).unwrap_or_default();
+            Table::from_csv(&text)
+        };
+        let (losses, samples) = (table("curves.csv"), table("samples.csv"));
+        let by_level = [
+            "score_loss",
+            "held_out_q1",
+            "held_out_q2",
+            "held_out_q3",
+            "held_out_q4",
+        ];
+        let path = self.folder.join("curves.svg");
+        let picture = draw(&[
+            (&losses, &by_level),
+            (&samples, &["success", "collision", "emd", "emd_floor"]),
+        ]);
+        std::fs::write(&path, picture).map_err(|source| TrainingError::Io { path, source })
     }
 
     /// The averaged weights with the run's configuration in their notes.

@@ -7,7 +7,7 @@ use crate::data::{Likeness, Tally};
 use crate::field::settings::SDF_CLAMP_M;
 use crate::field::{sample_poses, BakedField, GraspNetwork, SamplerSettings};
 use crate::geometry::Pose;
-use crate::scene::{SignedDistance, VoxelGrid};
+use crate::scene::VoxelGrid;
 
 /// Means over the held-out objects.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,7 +76,7 @@ fn sample_object(
     count: usize,
     seed: u64,
 ) -> Option<SampledScores> {
-    let solid = &object.object.solid;
+    let solid = &*object.solid;
     let (low, high) = solid.bounds();
     let (origin, size) = network.grid_for(low.coords.into(), high.coords.into());
     let grid = VoxelGrid::from_distance(solid, origin, network.settings().spacing_m, size);

@@ -13,7 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     dfp train config/train.yaml\n  \
-    dfp train config/train.yaml --minutes 30 --folder out/train --out models/grasp_field.safetensors")]
+    dfp train config/train.yaml --minutes 30 --folder out/train --out models/grasp_field.safetensors\n  \
+    dfp train config/train.yaml --data out/acronym/training --held-out out/acronym/held_out --cuda")]
 pub struct Args {
     /// Training configuration (YAML), see config/train.yaml
     config: PathBuf,
@@ -26,6 +27,12 @@ pub struct Args {
     /// Seed; replaces that of the configuration
     #[arg(long)]
     seed: Option<u64>,
+    /// Train on the grasp files of this folder (see dfp data) instead of on the configuration's own objects
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Validate on the grasp files of this folder instead of on the configuration's held-out objects
+    #[arg(long)]
+    held_out: Option<PathBuf>,
     /// Train on the GPU
     #[arg(long)]
     cuda: bool,
@@ -52,8 +59,14 @@ pub fn run(args: Args) -> Result<()> {
         tch::Device::Cpu
     };
 
-    let data = training_data(&config, &args.folder)?;
-    let held_out = Dataset::held_out(&config.data, &config.field.gripper, || {});
+    let data = match &args.data {
+        Some(folder) => data_of_folder(folder, &config)?,
+        None => training_data(&config, &args.folder)?,
+    };
+    let held_out = match &args.held_out {
+        Some(folder) => data_of_folder(folder, &config)?,
+        None => Dataset::held_out(&config.data, &config.field.gripper, || {}),
+    };
     let grasps: usize = data
         .objects
         .iter()
@@ -106,6 +119,14 @@ pub fn run(args: Args) -> Result<()> {
         println!("{} after {} steps", out.display(), trainer.step());
     }
     Ok(())
+}
+
+fn data_of_folder(folder: &Path, config: &TrainingConfig) -> Result<Dataset> {
+    let (data, bad) = Dataset::from_folder(folder, config.data.least_grasps)?;
+    for problem in bad {
+        eprintln!("warning: left out: {problem}");
+    }
+    Ok(data)
 }
 
 /// The configuration's grasps: from the run's folder where they lie there, else made and put there.
