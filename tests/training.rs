@@ -86,7 +86,12 @@ fn the_loss_falls_and_a_resumed_run_equals_an_unbroken_one() {
         let [success, collision, emd, floor, sdf_error] = row[2..] else {
             panic!("{row:?}")
         };
-        assert!(success + collision <= 1.0 && emd > floor && floor > 0.0 && sdf_error < 0.05);
+        assert!(
+            success + collision <= 1.0 && emd > 0.0 && floor > 0.0,
+            "{row:?}"
+        );
+        // A few steps only: better than nothing known of distances cut to 20 mm.
+        assert!(sdf_error > 0.0 && sdf_error < 0.02, "{row:?}");
     }
     let picture = std::fs::read_to_string(folder.path().join("whole/curves.svg")).unwrap();
     assert_eq!(picture.matches("<polyline").count(), 9);
@@ -131,7 +136,7 @@ fn grasps_survive_a_file_of_the_same_configuration_only() {
         .unwrap();
     let loaded = Dataset::load(&path, &config.data, &config.field.gripper).unwrap();
     for (a, b) in data.objects.iter().zip(&loaded.objects) {
-        assert_eq!(a.object.name(), b.object.name());
+        assert_eq!(a.name, b.name);
         for (a, b) in a.object_from_gripper.iter().zip(&b.object_from_gripper) {
             assert!((a.translation.vector - b.translation.vector).norm() < 1e-6);
             assert!(a.rotation.angle_to(&b.rotation) < 1e-5);

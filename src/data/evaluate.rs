@@ -45,6 +45,62 @@ pub struct EvaluationSettings {
     pub antipodal: AntipodalSettings,
 }
 
+/// What becomes of a grasp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Holds,
+    /// The open gripper overlaps the object by more than a millimetre.
+    Collides,
+    /// The fingers close on nothing, or not in force closure.
+    Slips,
+}
+
+/// Judges grasps as the data is labelled, with wider limits: the whole faces of the fingers close on the object.
+pub struct Judge<'a> {
+    solid: &'a dyn SignedDistance,
+    gripper: &'a GripperGeometry,
+    face: FingerFace,
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(solid: &'a dyn SignedDistance, gripper: &'a GripperGeometry) -> Self {
+        Self {
+            solid,
+            gripper,
+            face: FingerFace::new(gripper),
+        }
+    }
+
+    pub fn outcome(&self, object_from_gripper: &Pose) -> Outcome {
+        let limits = LabelLimits {
+            hold_cone_rad: SUCCESS_CONE_DEG.to_radians(),
+            slip_cone_rad: SUCCESS_CONE_DEG.to_radians(),
+            clearance_m: -COLLISION_TOLERANCE_M,
+        };
+        let opening_m = self.gripper.max_opening_m;
+        let tolerance_m = -COLLISION_TOLERANCE_M;
+        let Self { solid, gripper, .. } = self;
+        if gripper_collides(*solid, object_from_gripper, gripper, opening_m, tolerance_m) {
+            Outcome::Collides
+        } else if self.face.label(*solid, object_from_gripper, &limits) == Label::Holds {
+            Outcome::Holds
+        } else {
+            Outcome::Slips
+        }
+    }
+
+    pub fn tally<'b>(&self, grasps: impl IntoIterator<Item = &'b Pose>) -> Tally {
+        let mut tally = Tally::default();
+        for pose in grasps {
+            let outcome = self.outcome(pose);
+            tally.n += 1;
+            tally.held += usize::from(outcome == Outcome::Holds);
+            tally.collided += usize::from(outcome == Outcome::Collides);
+        }
+        tally
+    }
+}
+
 /// Outcomes counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -55,32 +111,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Judges grasps on a solid as the data is labelled, with wider limits: the open gripper overlaps it by at most a
-    /// millimetre, and the whole faces of the fingers close on it in force closure.
-    pub fn of<'a>(
-        solid: &dyn SignedDistance,
-        gripper: &GripperGeometry,
-        grasps: impl IntoIterator<Item = &'a Pose>,
-    ) -> Self {
-        let face = FingerFace::new(gripper);
-        let limits = LabelLimits {
-            hold_cone_rad: SUCCESS_CONE_DEG.to_radians(),
-            slip_cone_rad: SUCCESS_CONE_DEG.to_radians(),
-            clearance_m: -COLLISION_TOLERANCE_M,
-        };
-        let mut tally = Self::default();
-        for pose in grasps {
-            tally.n += 1;
-            let opening_m = gripper.max_opening_m;
-            if gripper_collides(solid, pose, gripper, opening_m, -COLLISION_TOLERANCE_M) {
-                tally.collided += 1;
-            } else if face.label(solid, pose, &limits) == Label::Holds {
-                tally.held += 1;
-            }
-        }
-        tally
-    }
-
     pub fn add(&mut self, other: &Self) {
         self.n += other.n;
         self.held += other.held;
@@ -183,10 +213,8 @@ pub fn evaluate_object(
         2 * settings.count,
         DATA_SEED ^ object.seed,
     );
-    let tally = |grasps: &[Grasp]| {
-        let poses = grasps.iter().map(|g| &g.object_from_gripper);
-        Tally::of(&object.solid, gripper, poses)
-    };
+    let judge = Judge::new(&object.solid, gripper);
+    let tally = |grasps: &[Grasp]| judge.tally(grasps.iter().map(|g| &g.object_from_gripper));
     let is_free = |grasp: &&Grasp| {
         !gripper_collides(
             &model.near_surface(0.0),
@@ -203,7 +231,7 @@ pub fn evaluate_object(
         free_tally: tally(&free),
         filtered_tally: tally(&filtered),
         best_tally: tally(&raw[..raw.len().min(BEST)]),
-        data_tally: Tally::of(&object.solid, gripper, &data),
+        data_tally: judge.tally(&data),
         likeness: Likeness::new(&poses, &data),
         object,
         raw,

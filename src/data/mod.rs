@@ -16,7 +16,8 @@ pub use antipodal::{
     antipodal_grasps, labelled_grasps, AntipodalSettings, GraspCounts, LabelledGrasps,
 };
 pub use evaluate::{
-    evaluate_category, EvaluationSettings, GraspScores, Likeness, ObjectEvaluation, Tally,
+    evaluate_category, EvaluationSettings, GraspScores, Judge, Likeness, ObjectEvaluation, Outcome,
+    Tally,
 };
 pub use generate::{generate_folder, generate_object, GenerateSettings, Made, Shard};
 pub use grasp_file::{load_folder, GraspFile, GraspFileError, ObjectSource};

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::dataset::{Dataset, TrainingObject};
-use crate::data::{Likeness, Tally};
+use crate::data::{Judge, Likeness};
 use crate::field::settings::SDF_CLAMP_M;
 use crate::field::{sample_poses, BakedField, GraspNetwork, SamplerSettings};
 use crate::geometry::Pose;
@@ -85,7 +85,7 @@ fn sample_object(
         .into_iter()
         .map(|(pose, _)| pose)
         .collect();
-    let tally = Tally::of(solid, &network.settings().gripper, &poses);
+    let tally = Judge::new(solid, &network.settings().gripper).tally(&poses);
     let likeness = Likeness::new(&poses, &object.object_from_gripper)?;
     Some(SampledScores {
         success: tally.success(),

@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use diffusion_field_planner::data::{
-    evaluate_category, AntipodalSettings, Category, EvaluationSettings, GraspScores,
-    ObjectEvaluation,
+    evaluate_category, AntipodalSettings, Category, EvaluationSettings, GraspScores, Judge,
+    ObjectEvaluation, Outcome,
 };
-use diffusion_field_planner::field::GraspNetwork;
+use diffusion_field_planner::field::{Grasp, GraspNetwork};
+use diffusion_field_planner::geometry::Pose;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
 
@@ -34,7 +35,7 @@ enum What {
 #[command(after_help = "Examples:\n  \
     dfp eval grasps\n  \
     dfp eval grasps --categories mug --objects 10 -n 200 --json\n  \
-    dfp eval grasps --objects 2 --out out/eval   # meshes and grasps for scripts/physics_check.py")]
+    dfp eval grasps --objects 2 --out out/eval && scripts/physics_check.py out/eval/*_raw.json")]
 struct GraspArgs {
     /// Categories; all if not given
     #[arg(long, value_delimiter = ',', default_values_t = Category::ALL.map(|c| c.name().to_string()))]
@@ -129,19 +130,19 @@ fn trained_on(network: &GraspNetwork) -> Result<AntipodalSettings> {
     serde_json::from_value(antipodal).context("reading the weights' notes on their data")
 }
 
-/// `NAME.obj` and `NAME.json` for a check by physics.
+/// `NAME.obj`, and `NAME_raw.json`, `NAME_filtered.json`, `NAME_data.json` in the form of `dfp grasps --out`, with what
+/// the closed-form judge says of each grasp.
 fn write_object(
     folder: &Path,
     evaluated: &ObjectEvaluation,
     network: &GraspNetwork,
     settings: &EvaluationSettings,
 ) -> Result<()> {
-    let name = evaluated.object.name();
-    let write = |ending: &str, text: String| {
-        let path = folder.join(format!("{name}.{ending}"));
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    let object = &evaluated.object;
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     };
-    let mesh = evaluated.object.mesh(0.002);
+    let mesh = object.mesh(0.002);
     let mut text = String::new();
     for [x, y, z] in &mesh.vertices {
         text += &format!("v {x:.6} {y:.6} {z:.6}\n");
@@ -149,27 +150,35 @@ fn write_object(
     for [a, b, c] in &mesh.triangles {
         text += &format!("f {} {} {}\n", a + 1, b + 1, c + 1);
     }
-    write("obj", text)?;
-    let grasps = |grasps: &[_]| grasps.iter().map(grasp_json).collect::<Vec<_>>();
-    let data: Vec<Value> = evaluated
+    let mesh_path = folder.join(format!("{}.obj", object.name()));
+    write(&mesh_path, text)?;
+    let judge = Judge::new(&object.solid, &network.settings().gripper);
+    let judged = |mut grasp: Value, pose: &Pose| {
+        grasp["holds"] = json!(judge.outcome(pose) == Outcome::Holds);
+        grasp
+    };
+    let of_field = |grasps: &[Grasp]| -> Vec<Value> {
+        let judged = |g: &Grasp| judged(grasp_json(g), &g.object_from_gripper);
+        grasps.iter().map(judged).collect()
+    };
+    let of_data = evaluated
         .data
         .iter()
-        .map(|pose| json!({ "object_from_gripper": pose_rows(pose) }))
-        .collect();
-    let content = json!({
-        "name": name,
-        "category": evaluated.object.category.name(),
-        "object_seed": evaluated.object.seed,
-        "sampler_seed": settings.seed,
-        "mesh": format!("{name}.obj"),
-        "scale": 1.0,
-        "gripper": network.settings().gripper_name,
-        "frame": "mesh, metres; gripper origin at the hand, +z approach, x closing",
-        "raw": grasps(&evaluated.raw),
-        "filtered": grasps(&evaluated.filtered),
-        "data": data,
-    });
-    write("json", serde_json::to_string(&content)?)
+        .map(|pose| judged(json!({ "object_from_gripper": pose_rows(pose) }), pose));
+    for (set, grasps) in [
+        ("raw", of_field(&evaluated.raw)),
+        ("filtered", of_field(&evaluated.filtered)),
+        ("data", of_data.collect()),
+    ] {
+        let content = json!({
+            "mesh": mesh_path, "scale": 1.0, "category": object.category.name(), "set": set,
+            "object_seed": object.seed, "seed": settings.seed, "gripper": network.settings().gripper_name,
+            "frame": "mesh; gripper origin at the hand, +z approach, x closing", "grasps": grasps,
+        });
+        let path = folder.join(format!("{}_{set}.json", object.name()));
+        write(&path, serde_json::to_string(&content)?)?;
+    }
+    Ok(())
 }
 
 fn print_table(scores: &[GraspScores], settings: &EvaluationSettings) {
