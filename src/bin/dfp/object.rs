@@ -145,7 +145,9 @@ fn draw(model: &ObjectModel, path: &Path) -> anyhow::Result<()> {
         &identity,
         palette::MESH,
     );
-    for grasp in prepare_grasps(model).iter().take(DRAWN) {
+    let grasps = prepare_grasps(model);
+    // From the best to the worst, not only the best, which are often alike.
+    for grasp in grasps.iter().step_by(grasps.len().div_ceil(DRAWN).max(1)) {
         picture.add_grasp(&grasp.object_from_gripper, grasp.width_m, palette::GRASP);
     }
     render(&picture, &Camera::around(&picture, -0.7, 0.35))
