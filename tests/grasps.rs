@@ -253,7 +253,7 @@ fn failures_fail_and_holds_hold_by_another_check() {
     let points = gripper_points(&gripper);
     let counts = GraspCounts {
         holding: 12,
-        failing: 30,
+        failing: 90,
     };
     let mut seen = std::collections::BTreeSet::new();
     for category in [Category::Can, Category::Fork, Category::Cup] {
@@ -268,7 +268,7 @@ fn failures_fail_and_holds_hold_by_another_check() {
         );
         assert_eq!(
             (grasps.holding.len(), grasps.failing.len()),
-            (12, 30),
+            (12, 90),
             "{category:?}"
         );
         let overlap = |pose: &Isometry3<f64>| {

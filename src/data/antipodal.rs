@@ -40,7 +40,7 @@ impl Default for AntipodalSettings {
         Self {
             cone_deg: 15.0,
             contact_cone_deg: 18.0,
-            slip_cone_deg: 45.0,
+            slip_cone_deg: 75.0,
             jaw_margin_m: 0.006,
             depth_m: [0.003, 0.020],
             shift_m: 0.004,

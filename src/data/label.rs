@@ -25,12 +25,14 @@ const CONTACT_BAND_M: f64 = 0.0006;
 const MOST_NORMALS: usize = 24;
 /// Directions in which hulls of contacts are compared.
 const HULL_DIRECTIONS: usize = 24;
-/// Rubber pad from the tip upwards, m: the Franka finger's is 18 mm, contact further up is on bare metal.
-const PAD_LENGTH_M: f64 = 0.022;
+/// The pad of a Franka finger: from the tip upwards, and across, m.
+const PAD_M: [f64; 2] = [0.0175, 0.0175];
+/// How far the face lies back from the pad where the finger leaves the palm, m; in between it slopes.
+const RECESS_M: f64 = 0.0025;
 /// What lies between the pads of a closed gripper is at least this thick, m.
 const LEAST_WIDTH_M: f64 = 0.0005;
 /// Overlap with the open gripper above which a grasp surely fails, m.
-const SURE_OVERLAP_M: f64 = 0.0015;
+const SURE_OVERLAP_M: f64 = 0.003;
 
 /// Limits between grasps that hold with a margin, that surely fail, and those in between.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,10 +78,13 @@ pub enum Label {
     Unclear,
 }
 
-/// The inner face of a finger as points (y, z) in the gripper frame, m.
+/// The inner face of a finger: its pad, and the slope behind it.
 #[derive(Debug, Clone)]
 pub struct FingerFace {
+    /// (y, z) in the gripper frame, m, from the tip upwards.
     points_m: Vec<[f64; 2]>,
+    /// How far each point lies back from the pad along the closing axis, m.
+    recess_m: Vec<f64>,
     pad_from_m: f64,
     /// Balls inside the open gripper: centres and radii, m. They settle most collisions at once.
     balls_m: Vec<(Point3<f64>, f64)>,
@@ -101,18 +106,25 @@ impl FingerFace {
     /// The face of the gripper's fingers, from where they leave the palm to the tip.
     pub fn new(gripper: &GripperGeometry) -> Self {
         let steps = |length: f64| (length / FACE_SPACING_M).ceil() as usize;
-        let (width, from) = (gripper.finger_width_m, gripper.finger_base_m);
-        let (columns, rows) = (steps(width), steps(gripper.tip_m - from));
-        // From the tip upwards, because that is where most contacts are.
-        let points_m = (0..=rows)
-            .flat_map(|row| {
-                let z = gripper.tip_m - (gripper.tip_m - from) * row as f64 / rows as f64;
-                (0..=columns).map(move |c| [width * (c as f64 / columns as f64 - 0.5), z])
-            })
-            .collect();
+        let (tip, base) = (gripper.tip_m, gripper.finger_base_m);
+        let pad_from_m = f64::max(tip - PAD_M[0], base);
+        let rows = steps(tip - base);
+        let (mut points_m, mut recess_m) = (Vec::new(), Vec::new());
+        for row in 0..=rows {
+            let z = tip - (tip - base) * row as f64 / rows as f64;
+            let behind = f64::max(pad_from_m - z, 0.0) / f64::max(pad_from_m - base, 1e-6);
+            let width = match behind {
+                0.0 => gripper.finger_width_m.min(PAD_M[1]),
+                _ => gripper.finger_width_m,
+            };
+            let columns = steps(width);
+            points_m.extend((0..=columns).map(|c| [width * (c as f64 / columns as f64 - 0.5), z]));
+            recess_m.resize(points_m.len(), RECESS_M * behind);
+        }
         Self {
             points_m,
-            pad_from_m: gripper.tip_m - PAD_LENGTH_M,
+            recess_m,
+            pad_from_m,
             balls_m: gripper
                 .boxes(gripper.max_opening_m)
                 .iter()
@@ -199,7 +211,8 @@ impl FingerFace {
         let places: Vec<Point3<f64>> = self
             .points_m
             .iter()
-            .map(|[y, z]| object_from_gripper * Point3::new(start, *y, *z))
+            .zip(&self.recess_m)
+            .map(|([y, z], back)| object_from_gripper * Point3::new(start + side * back, *y, *z))
             .collect();
         let middle = places[places.len() / 2];
         let from_middle = solid.distance(&middle);

@@ -1,5 +1,6 @@
 //! Grasp data: procedural objects, labelled grasps, their files, and the check that scores sampled grasps.
 
+pub mod acronym;
 pub mod antipodal;
 pub mod evaluate;
 mod family;
@@ -12,6 +13,7 @@ pub mod procedural;
 pub mod summary;
 pub mod surface_nets;
 
+pub use acronym::{read_acronym, read_acronym_folder, AcronymError};
 pub use antipodal::{
     antipodal_grasps, labelled_grasps, AntipodalSettings, GraspCounts, LabelledGrasps,
 };

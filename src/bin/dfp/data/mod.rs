@@ -1,5 +1,6 @@
 //! `dfp data`: make, read in and look through sets of objects with labelled grasps.
 
+mod acronym;
 mod picture;
 mod procedural;
 mod report;
@@ -19,6 +20,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Acronym(acronym::Args),
     Procedural(procedural::Args),
     Summary(SummaryArgs),
 }
@@ -39,6 +41,7 @@ struct SummaryArgs {
 
 pub fn run(args: Args) -> Result<()> {
     match args.command {
+        Command::Acronym(args) => acronym::run(args),
         Command::Procedural(args) => procedural::run(args),
         Command::Summary(args) => report::print(&args.folder, args.pictures.as_deref(), args.json),
     }

@@ -1,0 +1,117 @@
+"""What scripts/physics_check.py reads: meshes, grasp files of `dfp data`, grasps of `dfp grasps --out`."""
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+DTYPES = {"F32": "<f4", "U32": "<u4", "U8": "u1"}
+
+
+@dataclass
+class GraspSet:
+    """Grasps on one object. Poses: object_from_gripper `[N, 4, 4]`, gripper frame +z approach, x closing, m."""
+
+    name: str
+    category: str
+    vertices_m: np.ndarray
+    triangles: np.ndarray
+    poses: np.ndarray
+    # What the analytic label says of each: True holds, False fails, None where nobody says.
+    labels: list
+    # Reason of a failure, or "".
+    reasons: list
+
+
+def read_grasp_file(path):
+    """A file that `dfp data` wrote (docs/DATA.md)."""
+    data = Path(path).read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    about = json.loads(header.pop("__metadata__")["grasp_file"])
+    body = data[8 + length :]
+
+    def array(name):
+        entry = header[name]
+        start, end = entry["data_offsets"]
+        return np.frombuffer(body[start:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+    names = ["collides", "misses", "slips", "drops"]
+    holding, failing = array("holding"), array("failing")
+    return GraspSet(
+        name=about["name"],
+        category=about["category"],
+        vertices_m=array("vertices").astype(float),
+        triangles=array("triangles").astype(int),
+        poses=np.concatenate([matrices(holding), matrices(failing)]),
+        labels=[True] * len(holding) + [False] * len(failing),
+        reasons=[""] * len(holding) + [names[i] for i in array("failure")],
+    )
+
+
+def matrices(rows):
+    """`[N, 7]` (x y z qw qx qy qz) to `[N, 4, 4]`."""
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    for pose, (x, y, z, a, b, c, d) in zip(poses, np.asarray(rows, float)):
+        pose[:3, 3] = x, y, z
+        pose[:3, :3] = [
+            [1 - 2 * (c * c + d * d), 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), 1 - 2 * (b * b + d * d), 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), 1 - 2 * (b * b + c * c)],
+        ]
+    return poses
+
+
+def read_sampled(path, mesh=None, scale=None):
+    """Grasps as `dfp grasps --out` writes them, in the order of their rank; the mesh is the one named there unless given."""
+    text = json.loads(Path(path).read_text())
+    mesh = Path(mesh or text["mesh"])
+    scale = scale if scale is not None else text.get("scale", 1.0)
+    vertices, triangles = read_mesh(mesh)
+    poses = np.array([grasp["object_from_gripper"] for grasp in text["grasps"]], float).reshape(-1, 4, 4)
+    return GraspSet(
+        name=Path(path).stem,
+        category=text.get("category", mesh.stem),
+        vertices_m=vertices * scale,
+        triangles=triangles,
+        poses=poses,
+        labels=[grasp.get("holds") for grasp in text["grasps"]],
+        reasons=[""] * len(poses),
+    )
+
+
+def read_mesh(path):
+    """Vertices and triangles of an STL (binary), OBJ or `dfp data` file, in the file's unit."""
+    ending = path.suffix.lower()
+    if ending == ".stl":
+        return read_stl(path)
+    if ending == ".obj":
+        return read_obj(path)
+    if ending == ".safetensors":
+        grasps = read_grasp_file(path)
+        return grasps.vertices_m, grasps.triangles
+    raise SystemExit(f"physics_check: {path}: expected .stl (binary), .obj or .safetensors")
+
+
+def read_stl(path):
+    data = Path(path).read_bytes()
+    (count,) = struct.unpack("<I", data[80:84])
+    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    corners = np.frombuffer(data[84 : 84 + 50 * count], record)["corners"].reshape(-1, 3).astype(float)
+    vertices, index = np.unique(corners, axis=0, return_inverse=True)
+    return vertices, index.reshape(-1, 3)
+
+
+def read_obj(path):
+    vertices, triangles = [], []
+    for line in Path(path).read_text(errors="replace").splitlines():
+        words = line.split()
+        if words[:1] == ["v"]:
+            vertices.append([float(x) for x in words[1:4]])
+        elif words[:1] == ["f"]:
+            corners = [int(word.split("/")[0]) for word in words[1:]]
+            corners = [c - 1 if c > 0 else len(vertices) + c for c in corners]
+            triangles += [[corners[0], b, c] for b, c in zip(corners[1:], corners[2:])]
+    return np.array(vertices, float).reshape(-1, 3), np.array(triangles, int).reshape(-1, 3)
