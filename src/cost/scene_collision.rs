@@ -5,7 +5,7 @@
 //! Ratliff et al. 2009). The base stands where it stands and is left out.
 
 use super::active_set::{for_each_bit, ActiveSet};
-use crate::lanes::{cross, horizontal_max, mul_add, splat, Lanes, ZERO, ZERO3};
+use crate::lanes::{cross, horizontal_max, mul_add, splat, Lanes, Lanes3, ZERO, ZERO3};
 use crate::robot::{BodyWrenches, CollisionModel, KinematicState, Sphere, SphereGroup};
 use crate::scene::LaneScene;
 
@@ -207,24 +207,29 @@ impl SceneCollision {
         colliding
     }
 
-    /// The smallest distance of one lane and the pair it belongs to; `None` in an empty scene. Looks at all pairs.
+    /// The smallest distance of one lane and the pair it belongs to; `None` in an empty scene.
     pub fn clearance(&self, state: &KinematicState, lane: usize) -> Option<SceneClearance> {
         let mut best = None;
         let mut smallest = f32::INFINITY;
         for (index, group) in self.groups.iter().enumerate() {
             let frame = &state.bodies[group.body];
-            for sphere in &self.spheres[group.spheres.clone()] {
-                let center = frame.point(sphere.center_m);
-                for_each_bit(self.tested.row(index), |obstacle| {
-                    let (distance, _) =
-                        self.scene.obstacles()[obstacle].distance_and_gradient(&center);
-                    let distance = distance.as_array()[lane] - sphere.radius_m;
+            let around = frame.point(group.center_m);
+            for_each_bit(self.tested.row(index), |obstacle| {
+                let shape = &self.scene.obstacles()[obstacle];
+                let distance_to =
+                    |center: &Lanes3| shape.distance_and_gradient(center).0.as_array()[lane];
+                // A bounding sphere that is further away holds nothing nearer.
+                if distance_to(&around) - group.radius_m >= smallest {
+                    return;
+                }
+                for sphere in &self.spheres[group.spheres.clone()] {
+                    let distance = distance_to(&frame.point(sphere.center_m)) - sphere.radius_m;
                     if distance < smallest {
                         smallest = distance;
                         best = Some((group.link, obstacle));
                     }
-                });
-            }
+                }
+            });
         }
         best.map(|(link, obstacle)| SceneClearance {
             distance_m: f64::from(smallest),

@@ -57,6 +57,20 @@ impl SelfCollision {
         dot(&offset, &offset).simd_lt(reach * reach).any()
     }
 
+    /// Distance between the bounding spheres of a pair, m.
+    #[inline(always)]
+    fn group_distance(
+        &self,
+        state: &KinematicState,
+        (a, b): (&SphereGroup, &SphereGroup),
+    ) -> Lanes {
+        let offset = sub(
+            &state.bodies[a.body].point(a.center_m),
+            &state.bodies[b.body].point(b.center_m),
+        );
+        dot(&offset, &offset).sqrt() - splat(a.radius_m + b.radius_m)
+    }
+
     #[inline(always)]
     fn groups_of(&self, pair: usize) -> (&SphereGroup, &SphereGroup) {
         let (a, b) = self.pairs[pair];
@@ -178,18 +192,17 @@ impl SelfCollision {
         let mut smallest = f32::INFINITY;
         for pair in 0..self.pairs.len() {
             let (a, b) = self.groups_of(pair);
-            self.for_each_near(
-                state,
-                (a, b),
-                splat(f32::INFINITY),
-                |_, _, squared, radii| {
-                    let distance = squared.as_array()[lane].sqrt() - radii.as_array()[lane];
-                    if distance < smallest {
-                        smallest = distance;
-                        best = Some((a.link, b.link));
-                    }
-                },
-            );
+            // Bounding spheres that are further apart hold nothing nearer.
+            if self.group_distance(state, (a, b)).as_array()[lane] >= smallest {
+                continue;
+            }
+            self.for_each_near(state, (a, b), splat(smallest), |_, _, squared, radii| {
+                let distance = squared.as_array()[lane].sqrt() - radii.as_array()[lane];
+                if distance < smallest {
+                    smallest = distance;
+                    best = Some((a.link, b.link));
+                }
+            });
         }
         best.map(|(a, b)| SelfClearance {
             distance_m: f64::from(smallest),
