@@ -64,7 +64,8 @@ def options():
     parser.add_argument("--mesh", type=Path, help="mesh of the grasps (STL, OBJ or a `dfp data` file), if not the one named in them")
     parser.add_argument("--scale", type=float, help="metres per unit of --mesh")
     parser.add_argument("--objects", type=int, default=6, help="objects of each category, with --data")
-    parser.add_argument("--count", type=int, default=20, help="grasps of each object and label")
+    parser.add_argument("--count", type=int, default=20, help="grasps of each object (of each label, with --data)")
+    parser.add_argument("--best", action="store_true", help="of sampled grasps the first --count in rank instead of any")
     parser.add_argument("--categories", help="only these, with --data (comma between)")
     parser.add_argument("--seed", type=int, default=0, help="draws the grasps of a long list")
     parser.add_argument("--processes", type=int, default=1)
@@ -82,7 +83,10 @@ def load_sets(args):
 
     sets = []
     for path in args.grasps:
-        sets.append(read_sampled(path, args.mesh, args.scale))
+        try:
+            sets.append(read_sampled(path, args.mesh, args.scale))
+        except (ValueError, KeyError, OSError) as problem:
+            print(f"physics_check: skipped {path}: {problem!r}", file=sys.stderr)
     only = set(args.categories.split(",")) if args.categories else None
     taken = defaultdict(int)
     for path in sorted(args.data.glob("*.safetensors")) if args.data else []:
@@ -97,8 +101,13 @@ def load_sets(args):
     return sets
 
 
-def chosen(grasps, count, seed):
-    """Places of up to `count` grasps of each label."""
+def chosen(grasps, count, seed, best):
+    """Places of up to `count` grasps: of each label in a data set, of all in a sample, where the mixture counts."""
+    if grasps.drawn:
+        everything = range(len(grasps.labels))
+        if best or len(everything) <= count:
+            return list(everything[:count])
+        return sorted(random.Random(seed).sample(everything, count))
     places = []
     for label in (True, False, None):
         of_label = [i for i, have in enumerate(grasps.labels) if have is label]
@@ -121,6 +130,7 @@ def try_all(task):
             {
                 "object": grasps.name,
                 "category": grasps.category,
+                "set": grasps.drawn,
                 "grasp": i,
                 "label": grasps.labels[i],
                 "failure": grasps.reasons[i],
@@ -149,53 +159,59 @@ def share(rows, wanted):
 
 
 def summarize(rows):
-    """A line per category and one over all."""
+    """A line per category and set, and one over all of a set."""
     groups = defaultdict(list)
     for row in rows:
-        groups[row["category"]].append(row)
-    lines = [line_of(name, groups[name]) for name in sorted(groups)]
-    if len(lines) > 1:
-        lines.append(line_of("all", rows))
-    return lines
+        groups[row["category"], row["set"]].append(row)
+        groups["all", row["set"]].append(row)
+    order = sorted(groups, key=lambda key: (key[0] == "all", key))
+    lines = [line_of(category, drawn, groups[category, drawn]) for category, drawn in order]
+    ceiling = {line["category"]: line["sampled_held"] for line in lines if line["set"] == "data"}
+    for line in lines:
+        of_data = ceiling.get(line["category"])
+        line["relative"] = line["sampled_held"] / of_data if of_data and line["sampled_held"] is not None else None
+    only_one = len({row["category"] for row in rows}) == 1
+    return [line for line in lines if not (only_one and line["category"] == "all")]
 
 
-def line_of(name, rows):
+def line_of(category, drawn, rows):
     holding = [row for row in rows if row["label"] is True]
     failing = [row for row in rows if row["label"] is False]
-    unlabelled = [row for row in rows if row["label"] is None]
-    line = {"category": name, "objects": len({row["object"] for row in rows})}
-    for key, part, wanted in (
-        ("holding", holding, lambda row: row["held"]),
-        ("failing", failing, lambda row: not row["held"]),
-        ("sampled", unlabelled, lambda row: row["held"]),
-    ):
-        line[f"{key}_n"] = len(part)
-        line[f"{key}_agrees"], line[f"{key}_se"] = share(part, wanted)
-    labelled = holding + failing
-    line["agreement"], _ = share(labelled, lambda row: row["held"] is row["label"])
+    sampled = rows if drawn else []
+    line = {"category": category, "set": drawn, "objects": len({row["object"] for row in rows})}
+    line["holding_n"], line["failing_n"], line["sampled_n"] = len(holding), len(failing), len(sampled)
+    line["holding_hold"], line["holding_se"] = share(holding, lambda row: row["held"])
+    line["failing_fail"], line["failing_se"] = share(failing, lambda row: not row["held"])
+    line["sampled_held"], line["sampled_se"] = share(sampled, lambda row: row["held"])
+    line["agreement"], _ = share(holding + failing, lambda row: row["held"] is row["label"])
     for reason in ("collides", "misses", "lost"):
-        line[f"holding_{reason}"] = sum(row["reason"] == reason for row in holding + unlabelled)
+        line[reason] = sum(row["reason"] == reason for row in (sampled or holding))
     for why in ("collides", "misses", "slips", "drops"):
         part = [row for row in failing if row["failure"] == why]
         if part:
-            line[f"failing_{why}"] = {"n": len(part), "fails": share(part, lambda row: not row["held"])[0]}
+            line[f"failing_{why}"] = {"n": len(part), "fail": share(part, lambda row: not row["held"])[0]}
     return line
 
 
 def print_table(lines):
     print(
-        f"{'category':<11}{'objects':>8}{'holding n':>10}{'hold':>7}{'+-SE':>6}{'coll':>5}{'miss':>5}{'lost':>5}"
-        f"{'failing n':>10}{'fail':>7}{'+-SE':>6}{'sampled n':>10}{'hold':>7}{'+-SE':>6}"
+        f"{'category':<11}{'set':<9}{'objects':>8}{'holding n':>10}{'hold':>7}{'+-SE':>6}{'failing n':>10}{'fail':>7}{'+-SE':>6}"
+        f"{'sampled n':>10}{'held':>7}{'+-SE':>6}{'of data':>8}{'coll':>5}{'miss':>5}{'lost':>5}"
     )
-    number = lambda x, width: f"{'-':>{width}}" if x is None else f"{x:>{width}.3f}"
+
+    def number(x, width):
+        return f"{'-':>{width}}" if x is None else f"{x:>{width}.3f}"
+
     for line in lines:
         print(
-            f"{line['category']:<11}{line['objects']:>8}{line['holding_n']:>10}{number(line['holding_agrees'], 7)}"
-            f"{number(line['holding_se'], 6)}{line['holding_collides']:>5}{line['holding_misses']:>5}{line['holding_lost']:>5}"
-            f"{line['failing_n']:>10}{number(line['failing_agrees'], 7)}{number(line['failing_se'], 6)}"
-            f"{line['sampled_n']:>10}{number(line['sampled_agrees'], 7)}{number(line['sampled_se'], 6)}"
+            f"{line['category']:<11}{line['set'] or '-':<9}{line['objects']:>8}"
+            f"{line['holding_n']:>10}{number(line['holding_hold'], 7)}{number(line['holding_se'], 6)}"
+            f"{line['failing_n']:>10}{number(line['failing_fail'], 7)}{number(line['failing_se'], 6)}"
+            f"{line['sampled_n']:>10}{number(line['sampled_held'], 7)}{number(line['sampled_se'], 6)}{number(line['relative'], 8)}"
+            f"{line['collides']:>5}{line['misses']:>5}{line['lost']:>5}"
         )
-    print("holding, failing: label; hold, fail: share that does so in physics; coll, miss, lost: why those that should hold do not")
+    print("holding, failing: analytic label; hold, fail: share that does so in physics. sampled: all grasps of a sample, whatever")
+    print("their label; of data: against the set 'data' of the category. coll, miss, lost: why grasps of the sample (of `holding`) fail.")
 
 
 def main():
@@ -205,7 +221,9 @@ def main():
     if Path(sys.prefix).resolve() != folder:
         os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])
     sets = load_sets(args)
-    tasks = [(grasps, chosen(grasps, args.count, args.seed), folder) for grasps in sets]
+    if not sets:
+        raise SystemExit("physics_check: nothing to try")
+    tasks = [(grasps, chosen(grasps, args.count, args.seed, args.best), folder) for grasps in sets]
     rows = []
     with get_context("spawn").Pool(args.processes) as pool:
         for done, part in enumerate(pool.imap(try_all, tasks), 1):

@@ -23,6 +23,8 @@ class GraspSet:
     labels: list
     # Reason of a failure, or "".
     reasons: list
+    # Of sampled grasps: which set ("raw", "filtered", "data"; "sampled" where the file does not say). Else "".
+    drawn: str = ""
 
 
 def read_grasp_file(path):
@@ -72,7 +74,8 @@ def read_sampled(path, mesh=None, scale=None):
     vertices, triangles = read_mesh(mesh)
     poses = np.array([grasp["object_from_gripper"] for grasp in text["grasps"]], float).reshape(-1, 4, 4)
     return GraspSet(
-        name=Path(path).stem,
+        name=mesh.stem,
+        drawn=text.get("set", "sampled"),
         category=text.get("category", mesh.stem),
         vertices_m=vertices * scale,
         triangles=triangles,
