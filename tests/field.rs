@@ -1,60 +1,25 @@
 //! The native field: gradient against finite differences, equality with values that torch computed,
 //! equal results for any batch size, weights files and what is refused.
 
+mod lively_field;
+
 use std::collections::BTreeMap;
 
-use diffusion_field_planner::data::{Category, ProceduralObject};
 use diffusion_field_planner::field::{
     BakedField, EnergyField, FieldSettings, GraspNetwork, WeightsError,
 };
-use diffusion_field_planner::scene::{SignedDistance, VoxelGrid};
+use lively_field::{lively_network, mug_grid, poses};
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
 
-/// A network with weights large enough that every part of it counts.
-fn lively_network(seed: u64) -> GraspNetwork {
+/// A small one.
+fn small_network(seed: u64) -> GraspNetwork {
     let settings = FieldSettings {
         decoder_widths: [48, 32],
         points: 16,
         grid_size: 24,
         ..Default::default()
     };
-    let start = GraspNetwork::untrained(settings.clone(), seed).unwrap();
-    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed + 1);
-    let mut weights = start.weights().clone();
-    for (name, weight) in &mut weights {
-        if name.contains("film") || name.contains("norm") {
-            weight
-                .values
-                .iter_mut()
-                .for_each(|x| *x += rng.random_range(-0.2..0.2));
-        }
-    }
-    GraspNetwork::from_weights(settings, weights, BTreeMap::new()).unwrap()
-}
-
-fn mug_grid(network: &GraspNetwork) -> VoxelGrid {
-    let mug = ProceduralObject::new(Category::Mug, 3);
-    let (low, high) = mug.solid.bounds();
-    let (origin, size) = network.grid_for(low.coords.into(), high.coords.into());
-    VoxelGrid::from_distance(&mug.solid, origin, network.settings().spacing_m, size)
-}
-
-/// Gripper poses with the finger centre near the object, any orientation.
-fn poses(count: usize, seed: u64) -> Vec<Isometry3<f32>> {
-    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
-    (0..count)
-        .map(|_| {
-            let q = nalgebra::Vector4::from_fn(|_, _| rng.sample::<f32, _>(StandardNormal));
-            let rotation = UnitQuaternion::from_quaternion(nalgebra::Quaternion::from(q));
-            let centre = Vector3::from_fn(|_, _| rng.random_range(-0.06..0.06f32));
-            Isometry3::from_parts(
-                Translation3::from(centre - rotation * Vector3::new(0.0, 0.0, 0.1)),
-                rotation,
-            )
-        })
-        .collect()
+    lively_network(settings, seed)
 }
 
 fn evaluate(field: &BakedField, poses: &[Isometry3<f32>], t: f32) -> (Vec<f32>, Vec<[f32; 6]>) {
@@ -78,7 +43,7 @@ fn perturbed(pose: &Isometry3<f32>, axis: usize, step: f32) -> Isometry3<f32> {
 
 #[test]
 fn gradient_is_that_of_the_energy() {
-    let network = lively_network(1);
+    let network = small_network(1);
     let field = network.bake(&mug_grid(&network));
     let mut errors = Vec::new();
     for t in [0.0, 0.3, 1.0] {
@@ -118,7 +83,7 @@ fn gradient_is_that_of_the_energy() {
 
 #[test]
 fn batches_of_any_size_give_the_same_values() {
-    let network = lively_network(5);
+    let network = small_network(5);
     let field = network.bake(&mug_grid(&network));
     let poses = poses(21, 6);
     let (energy, gradient) = evaluate(&field, &poses, 0.4);
@@ -139,7 +104,7 @@ fn batches_of_any_size_give_the_same_values() {
 #[test]
 fn the_field_moves_with_its_object() {
     // The same samples at another origin: the same energies at moved poses.
-    let network = lively_network(7);
+    let network = small_network(7);
     let grid = mug_grid(&network);
     let mut moved = grid.clone();
     moved
@@ -165,7 +130,7 @@ fn torch_and_native_agree_on_golden_values() {
     // Written by `cargo test --features torch --test parity -- --ignored` (the torch side).
     let text = include_str!("data/field_golden.json");
     let golden: serde_json::Value = serde_json::from_str(text).unwrap();
-    let network = lively_network(31);
+    let network = small_network(31);
     let field = network.bake(&mug_grid(&network));
     let numbers = |v: &serde_json::Value| -> Vec<f32> {
         v.as_array()
@@ -204,7 +169,7 @@ fn torch_and_native_agree_on_golden_values() {
 fn weights_survive_a_file_and_bad_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("weights.safetensors");
-    let mut network = lively_network(9);
+    let mut network = small_network(9);
     network.notes.insert("training".into(), "steps: 3".into());
     network.save(&path).unwrap();
     assert_eq!(GraspNetwork::load(&path).unwrap(), network);
@@ -262,7 +227,7 @@ fn weights_survive_a_file_and_bad_files_are_refused() {
 
 #[test]
 fn a_large_object_gets_a_larger_grid() {
-    let network = lively_network(11);
+    let network = small_network(11);
     let (origin, size) = network.grid_for([-0.05, -0.05, 0.0], [0.05, 0.05, 0.4]);
     assert_eq!(size, [24, 24, 80]);
     assert!(origin[2] < -0.01 && origin[2] + 0.0055 * 79.0 > 0.41);

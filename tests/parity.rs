@@ -1,54 +1,12 @@
 //! Torch against the native field, and the golden values that the default build holds it to.
 #![cfg(feature = "torch")]
 
-use std::collections::BTreeMap;
+mod lively_field;
 
-use diffusion_field_planner::data::{Category, ProceduralObject};
 use diffusion_field_planner::field::network::TorchNetwork;
 use diffusion_field_planner::field::{EnergyField, FieldSettings, GraspNetwork};
-use diffusion_field_planner::scene::{SignedDistance, VoxelGrid};
 use diffusion_field_planner::training::query::evaluate_with_torch;
-use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
-
-/// Untrained but with every weight at work.
-fn network(settings: FieldSettings, seed: u64) -> GraspNetwork {
-    let start = GraspNetwork::untrained(settings.clone(), seed).unwrap();
-    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed + 1);
-    let mut weights = start.weights().clone();
-    for (name, weight) in &mut weights {
-        if name.contains("film") || name.contains("norm") {
-            weight
-                .values
-                .iter_mut()
-                .for_each(|x| *x += rng.random_range(-0.2..0.2));
-        }
-    }
-    GraspNetwork::from_weights(settings, weights, BTreeMap::new()).unwrap()
-}
-
-fn grid(network: &GraspNetwork) -> VoxelGrid {
-    let mug = ProceduralObject::new(Category::Mug, 3);
-    let (low, high) = mug.solid.bounds();
-    let (origin, size) = network.grid_for(low.coords.into(), high.coords.into());
-    VoxelGrid::from_distance(&mug.solid, origin, network.settings().spacing_m, size)
-}
-
-fn poses(count: usize, seed: u64) -> Vec<Isometry3<f32>> {
-    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
-    (0..count)
-        .map(|_| {
-            let q = nalgebra::Vector4::from_fn(|_, _| rng.sample::<f32, _>(StandardNormal));
-            let rotation = UnitQuaternion::from_quaternion(nalgebra::Quaternion::from(q));
-            let centre = Vector3::from_fn(|_, _| rng.random_range(-0.06..0.06f32));
-            Isometry3::from_parts(
-                Translation3::from(centre - rotation * Vector3::new(0.0, 0.0, 0.1)),
-                rotation,
-            )
-        })
-        .collect()
-}
+use lively_field::{lively_network, mug_grid, poses};
 
 #[test]
 fn native_field_equals_torch() {
@@ -57,8 +15,8 @@ fn native_field_equals_torch() {
         "/models/grasp_field.safetensors"
     ))
     .unwrap();
-    for network in [network(FieldSettings::default(), 21), shipped] {
-        let grid = grid(&network);
+    for network in [lively_network(FieldSettings::default(), 21), shipped] {
+        let grid = mug_grid(&network);
         let torch = TorchNetwork::new(&network, tch::Device::Cpu, false);
         let field = network.bake(&grid);
         let poses = poses(200, 4);
@@ -104,8 +62,8 @@ fn write_golden_values() {
         grid_size: 24,
         ..Default::default()
     };
-    let network = network(settings, 31);
-    let grid = grid(&network);
+    let network = lively_network(settings, 31);
+    let grid = mug_grid(&network);
     let torch = TorchNetwork::new(&network, tch::Device::Cpu, false);
     let mut cases = Vec::new();
     for (i, t) in [0.0f32, 0.25, 0.6, 1.0].into_iter().enumerate() {
