@@ -134,7 +134,7 @@ pub struct Verification {
 /// How exactly a smallest distance is known, m. (Whether there is a collision is decided far more finely.)
 pub fn tolerance_m(distance_m: f64) -> f64 {
     // Nothing measured yet: any finite number keeps infinity.
-    (0.1 * distance_m.min(1e3)).max(1e-3)
+    (0.05 * distance_m.min(1e3)).max(5e-4)
 }
 
 /// Links keep larger distances than this all the time by their build, m: above it their smallest distance is an upper
