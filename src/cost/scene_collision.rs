@@ -32,6 +32,9 @@ pub struct SceneClearance {
     pub object: String,
 }
 
+/// Reach that holds all points inside a shape, m.
+const INSIDE_M: f32 = 1e-6;
+
 impl SceneCollision {
     /// Tables for a robot in a scene.
     pub fn new(model: &CollisionModel, scene: LaneScene) -> Self {
@@ -218,8 +221,10 @@ impl SceneCollision {
                 let shape = &self.scene.obstacles()[obstacle];
                 let distance_to =
                     |center: &Lanes3| shape.distance_and_gradient(center).0.as_array()[lane];
-                // A bounding sphere that is further away holds nothing nearer.
-                if distance_to(&around) - group.radius_m >= smallest {
+                // A bounding sphere that is further away holds nothing nearer; beyond a grid's cube its distance grows
+                // faster than the way gone, so the cube is what counts. Inside a shape every sphere is looked at.
+                let reach = splat((smallest + group.radius_m).max(INSIDE_M));
+                if shape.is_near(&around, reach).to_bitmask() >> lane & 1 == 0 {
                     return;
                 }
                 for sphere in &self.spheres[group.spheres.clone()] {
