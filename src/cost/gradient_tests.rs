@@ -1,6 +1,5 @@
 //! Every term's gradient against central differences, in one table for each form in which terms see a motion.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use nalgebra::{Isometry3, Translation3, UnitQuaternion};
@@ -11,17 +10,9 @@ use super::*;
 use crate::field::{EnergyField, NoiseSchedule};
 use crate::geometry::{difference, perturb, Pose, Twist};
 use crate::lanes::{splat, LANES};
+use crate::robot::toy_robots::shipped;
 use crate::robot::RobotModel;
 use crate::trajectory::{JointRow, MotionLimits};
-
-fn panda() -> RobotModel {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    RobotModel::load(
-        &root.join("urdf/panda.urdf"),
-        &root.join("config/panda.yaml"),
-    )
-    .expect("the shipped robot")
-}
 
 fn random_row(dof: usize, spread: f32, rng: &mut impl Rng) -> JointRow {
     let mut row = [0.0f32; LANES];
@@ -147,7 +138,7 @@ fn sample_term(
 
 #[test]
 fn sample_terms_match_finite_differences() {
-    let robot = panda();
+    let robot = shipped("panda");
     let gripper = robot.gripper.as_ref().expect("panda has a hand");
     let body_from_gripper = robot.kinematics.body_from_tool() * gripper.tool_from_gripper;
     let approach = Approach::new(robot.kinematics.tool_body(), body_from_gripper);
@@ -282,7 +273,7 @@ fn end_terms_match_finite_differences() {
 #[test]
 fn a_half_turned_hand_costs_the_same() {
     // The approach term sees the pose of its own goal only: a motion and its twin with exchanged fingers cost the same.
-    let robot = panda();
+    let robot = shipped("panda");
     let gripper = robot.gripper.as_ref().expect("panda has a hand");
     let body_from_gripper = robot.kinematics.body_from_tool() * gripper.tool_from_gripper;
     let approach = Approach::new(robot.kinematics.tool_body(), body_from_gripper);

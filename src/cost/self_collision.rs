@@ -301,13 +301,8 @@ mod tests {
     /// Conservative spheres must not forbid what the arm does all day.
     #[test]
     fn everyday_postures_of_the_shipped_arms_are_free() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         for arm in ["panda", "fr3"] {
-            let robot = RobotModel::load(
-                &root.join(format!("urdf/{arm}.urdf")),
-                &root.join(format!("config/{arm}.yaml")),
-            )
-            .unwrap();
+            let robot = toy_robots::shipped(arm);
             let cost = SelfCollision::new(&robot.collision);
             let mut state = robot.kinematics.new_state();
             let postures = [

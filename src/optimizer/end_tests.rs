@@ -1,7 +1,6 @@
 //! The end of a motion follows an energy over gripper poses together with the rest of the motion.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 use nalgebra::Isometry3;
@@ -12,7 +11,7 @@ use super::*;
 use crate::cost::{GraspEnergy, MotionLimitHinge, SceneCollision, SelfCollision, Smoothness};
 use crate::field::{EnergyField, NoiseSchedule};
 use crate::geometry::{difference, Pose};
-use crate::robot::RobotModel;
+use crate::robot::toy_robots::shipped;
 use crate::scene::{LaneScene, Scene};
 use crate::trajectory::{JointRow, MotionLimits, Spline};
 
@@ -59,13 +58,7 @@ fn row(q: [f64; 7]) -> JointRow {
 
 #[test]
 fn the_grasp_energy_moves_the_end_and_only_where_it_may() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let robot = RobotModel::load(
-        &root.join("urdf/panda.urdf"),
-        &root.join("config/panda.yaml"),
-    )
-    .unwrap();
-    let robot = Arc::new(robot);
+    let robot = Arc::new(shipped("panda"));
     let start = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
     let seed = [0.5, -0.2, 0.0, -2.0, 0.0, 1.8, 0.785];
     let best = [0.53, -0.23, 0.02, -2.04, 0.03, 1.83, 0.8];

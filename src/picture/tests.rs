@@ -1,14 +1,5 @@
 use super::*;
-use std::path::Path;
-
-fn panda() -> RobotModel {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    RobotModel::load(
-        &root.join("urdf/panda.urdf"),
-        &root.join("config/panda.yaml"),
-    )
-    .unwrap()
-}
+use crate::robot::toy_robots::shipped;
 
 fn small(scene: &PictureScene) -> Camera {
     Camera {
@@ -60,7 +51,7 @@ fn a_body_shades_the_ground_below_it() {
 
 #[test]
 fn equal_scenes_give_equal_pictures() {
-    let robot = panda();
+    let robot = shipped("panda");
     let mut scene = PictureScene::new();
     let q = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
     scene.add_robot(&robot, &q, None).unwrap();
@@ -79,7 +70,7 @@ fn equal_scenes_give_equal_pictures() {
 #[test]
 #[ignore = "writes out/arm.png"]
 fn picture_of_the_arm() {
-    let robot = panda();
+    let robot = shipped("panda");
     let mut picture = PictureScene::new();
     let (from, to) = (
         [-0.6, -0.6, 0.0, -2.3, 0.0, 1.7, 0.785],

@@ -2,7 +2,7 @@
 
 use nalgebra::{Point3, Vector3};
 
-use super::toy_robots::{self, configurations, MIMIC_URDF};
+use super::toy_robots::{self, configurations, shipped, MIMIC_URDF};
 use super::*;
 use crate::geometry::{difference, perturb, Twist};
 use crate::lanes::{Lanes, ZERO};
@@ -415,12 +415,7 @@ fn a_perturbed_pose_moves_as_the_jacobian_says() {
 #[test]
 fn shipped_arms_load() {
     for arm in ["panda", "fr3"] {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let robot = RobotModel::load(
-            &root.join(format!("urdf/{arm}.urdf")),
-            &root.join(format!("config/{arm}.yaml")),
-        )
-        .unwrap();
+        let robot = shipped(arm);
         assert_eq!(
             (robot.kinematics.dof(), robot.kinematics.body_count()),
             (7, 8),

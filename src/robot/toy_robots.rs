@@ -1,4 +1,4 @@
-//! Small robots for tests.
+//! Robots for tests: small ones, and the arms that ship.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -195,4 +195,12 @@ pub(crate) fn configurations(robot: &RobotModel, seed: u64) -> (Vec<Lanes>, Vec<
         })
         .collect();
     (lanes, single)
+}
+
+/// A shipped arm, `panda` or `fr3`.
+pub(crate) fn shipped(arm: &str) -> RobotModel {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let urdf = root.join(format!("urdf/{arm}.urdf"));
+    let settings = root.join(format!("config/{arm}.yaml"));
+    RobotModel::load(&urdf, &settings).expect("the shipped robot")
 }

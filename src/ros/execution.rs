@@ -190,17 +190,12 @@ fn stopping(state: &ArmState, robot: &RobotModel) -> CommandedTrajectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::robot::toy_robots::shipped;
     use crate::ros::sim::follower::TrajectoryFollower;
-
-    fn panda() -> RobotModel {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let (urdf, settings) = (root.join("urdf/panda.urdf"), root.join("config/panda.yaml"));
-        RobotModel::load(&urdf, &settings).unwrap()
-    }
 
     #[test]
     fn a_stop_slows_every_joint_evenly_within_its_limits() {
-        let robot = panda();
+        let robot = shipped("panda");
         let limits = &robot.limits;
         let middle = |j: usize| 0.5 * (limits.lower[j] + limits.upper[j]);
         let state = ArmState {
@@ -240,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_resting_arm_is_held_where_it_is() {
-        let robot = panda();
+        let robot = shipped("panda");
         let position = vec![0.1, -0.5, 0.2, -2.0, 0.1, 1.5, 0.7];
         let state = ArmState {
             velocity: vec![0.0; 7],
@@ -255,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_joint_that_is_away_is_named() {
-        let robot = panda();
+        let robot = shipped("panda");
         let state = ArmState {
             position: vec![0.0, 0.0, 0.05, 0.0, 0.0, 0.0, 0.0],
             velocity: vec![0.0; 7],

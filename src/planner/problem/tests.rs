@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::robot::toy_robots::shipped;
 use crate::scene::Shape;
 
 const PROBLEM: &str = "
@@ -13,18 +14,9 @@ task:
 settings: {velocity_scaling: 0.3, seed: 7}
 ";
 
-fn panda() -> RobotModel {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    RobotModel::load(
-        &root.join("urdf/panda.urdf"),
-        &root.join("config/panda.yaml"),
-    )
-    .unwrap()
-}
-
 fn request(yaml: &str) -> Result<PlanRequest, ProblemError> {
     ProblemFile::from_yaml(yaml, Path::new("p.yaml"))?.request(
-        &panda(),
+        &shipped("panda"),
         Path::new("examples"),
         None,
     )
@@ -107,7 +99,7 @@ fn the_shipped_examples_are_understood() {
         let path = folder.join(name);
         let text = std::fs::read_to_string(&path).unwrap();
         let file = ProblemFile::from_yaml(&text, &path).unwrap();
-        match file.request(&panda(), &folder, None) {
+        match file.request(&shipped("panda"), &folder, None) {
             Ok(request) => assert!(!request.scene.objects.is_empty()),
             // Grasping needs weights, which this test does not load.
             Err(error) => assert!(
