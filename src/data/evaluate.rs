@@ -1,15 +1,17 @@
 //! How good sampled grasps are: success by the closed-form checks on the exact solid, likeness to the data.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::antipodal::{antipodal_grasps, AntipodalSettings};
+use super::grasp_source::GraspSource;
 use super::label::{FingerFace, Label, LabelLimits};
 use super::metrics::{coverage, earth_movers_distance, PoseCost};
 use super::procedural::{Category, ProceduralObject};
 use crate::field::contact::gripper_collides;
-use crate::field::{sample_grasps, Grasp, GraspNetwork, ObjectError, ObjectModel, SamplerSettings};
+use crate::field::{select_grasps, Grasp, ObjectError, SamplerSettings};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 use crate::scene::SignedDistance;
@@ -133,7 +135,7 @@ pub struct ObjectEvaluation {
     pub object: ProceduralObject,
     /// Every sample, best first.
     pub raw: Vec<Grasp>,
-    /// What [`sample_grasps`] returns: free, closing on the object, distinct.
+    /// What [`select_grasps`] leaves: free, closing on the object, distinct.
     pub filtered: Vec<Grasp>,
     /// Grasps of the data's own making: two halves of `count` each.
     pub data: Vec<Pose>,
@@ -189,23 +191,39 @@ impl Likeness {
 /// # Errors
 /// [`ObjectError`] of an object that cannot be grasped at all.
 pub fn evaluate_object(
-    network: &GraspNetwork,
+    source: &dyn GraspSource,
     category: Category,
     number: u64,
     settings: &EvaluationSettings,
 ) -> Result<ObjectEvaluation, ObjectError> {
     let object = ProceduralObject::new(category, settings.first_object + number);
-    let gripper = &network.settings().gripper;
+    let gripper = source.gripper();
     let mesh = Arc::new(object.mesh(MESH_SPACING_M));
-    let model = ObjectModel::from_mesh(object.name(), mesh, network)?;
+    let prepared = source.prepare(object.name(), mesh)?;
+    let surface = prepared.surface();
     let raw_sampler = SamplerSettings {
         filter: false,
         distinct_m: 0.0,
         ..settings.sampler.clone()
     };
     let seed = settings.seed + number;
-    let raw = sample_grasps(&model, &raw_sampler, settings.count, seed);
-    let filtered = sample_grasps(&model, &settings.sampler, settings.count, seed);
+    // Raw and filtered samples share what is drawn.
+    let mut drawn = Vec::new();
+    let mut draw = |numbers: Range<u64>| {
+        let first = drawn.len() as u64;
+        if first < numbers.end {
+            drawn.extend(prepared.draw(&settings.sampler, first..numbers.end, seed));
+        }
+        drawn[numbers.start as usize..numbers.end as usize].to_vec()
+    };
+    let raw = select_grasps(&surface, gripper, &raw_sampler, settings.count, &mut draw);
+    let filtered = select_grasps(
+        &surface,
+        gripper,
+        &settings.sampler,
+        settings.count,
+        &mut draw,
+    );
     let data = antipodal_grasps(
         &object.solid,
         &object.mesh(DATA_MESH_SPACING_M),
@@ -218,7 +236,7 @@ pub fn evaluate_object(
     let tally = |grasps: &[Grasp]| judge.tally(grasps.iter().map(|g| &g.object_from_gripper));
     let is_free = |grasp: &&Grasp| {
         !gripper_collides(
-            &model.near_surface(0.0),
+            &surface,
             &grasp.object_from_gripper,
             gripper,
             gripper.max_opening_m,
@@ -354,7 +372,7 @@ fn standard_error(values: &[f64]) -> f64 {
 /// # Errors
 /// [`ObjectError`] if none of them can be grasped.
 pub fn evaluate_category(
-    network: &GraspNetwork,
+    source: &dyn GraspSource,
     category: Category,
     settings: &EvaluationSettings,
     mut done: impl FnMut(&ObjectEvaluation),
@@ -362,7 +380,7 @@ pub fn evaluate_category(
     let mut objects = Vec::with_capacity(settings.objects);
     let mut refused = None;
     for number in 0..settings.objects as u64 {
-        match evaluate_object(network, category, number, settings) {
+        match evaluate_object(source, category, number, settings) {
             Ok(object) => {
                 done(&object);
                 objects.push(object);

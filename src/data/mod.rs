@@ -6,6 +6,7 @@ pub mod evaluate;
 mod family;
 pub mod generate;
 pub mod grasp_file;
+pub mod grasp_source;
 pub mod implicit;
 pub mod label;
 pub mod metrics;
@@ -23,6 +24,7 @@ pub use evaluate::{
 };
 pub use generate::{generate_folder, generate_object, GenerateSettings, Made, Shard};
 pub use grasp_file::{load_folder, GraspFile, GraspFileError, ObjectSource};
+pub use grasp_source::{GraspSource, PreparedObject};
 pub use implicit::Solid;
 pub use label::{Failure, FingerFace, Label, LabelLimits};
 pub use procedural::{Category, ProceduralObject};

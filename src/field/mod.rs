@@ -24,7 +24,7 @@ pub mod network;
 pub use baked::BakedField;
 pub use near::NearSurface;
 pub use object::{ObjectError, ObjectModel};
-pub use sampler::{sample_grasps, sample_poses, Grasp, SamplerSettings};
+pub use sampler::{sample_grasps, sample_poses, select_grasps, Grasp, SamplerSettings};
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;
 pub use store::{ObjectStore, StoreError, StoredObject};

@@ -1,5 +1,7 @@
 //! Grasps from a field: annealed Langevin on R^3 x SO(3), ranking, collision filter, diversity.
 
+use std::ops::Range;
+
 use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion, Vector3, Vector4};
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -11,6 +13,8 @@ use super::contact::{close_gripper, gripper_collides};
 use super::object::ObjectModel;
 use super::{BakedField, EnergyField};
 use crate::geometry::Pose;
+use crate::robot::GripperGeometry;
+use crate::scene::SignedDistance;
 
 /// A grasp that the field proposes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,6 +93,27 @@ pub fn sample_grasps(
     count: usize,
     seed: u64,
 ) -> Vec<Grasp> {
+    let gripper = &object.field.settings().gripper;
+    select_grasps(
+        &object.near_surface(0.0),
+        gripper,
+        settings,
+        count,
+        |numbers| sample_poses(&object.field, settings, numbers, seed),
+    )
+}
+
+/// Up to `count` of the poses that `draw` makes, best first: what passes the collision and contact filter and is no twin of
+/// a better one, as far as `settings` asks for it.
+///
+/// `draw` gives a pose and its energy for each number; it is asked for consecutive ranges until enough are found.
+pub fn select_grasps(
+    surface: &dyn SignedDistance,
+    gripper: &GripperGeometry,
+    settings: &SamplerSettings,
+    count: usize,
+    mut draw: impl FnMut(Range<u64>) -> Vec<(Pose, f32)>,
+) -> Vec<Grasp> {
     let mut found: Vec<Grasp> = Vec::new();
     let mut drawn = 0;
     for _ in 0..settings.max_rounds.max(1) {
@@ -98,9 +123,12 @@ pub fn sample_grasps(
         }
         let surplus = if settings.filter { SURPLUS } else { 0.0 };
         let draws = (missing as f64 * (1.0 + surplus)).ceil() as u64;
-        let candidates = draw(object, settings, drawn..drawn + draws, seed);
+        let candidates = draw(drawn..drawn + draws);
         drawn += draws;
-        found.extend(candidates);
+        let judged = candidates
+            .par_iter()
+            .filter_map(|(pose, energy)| judge(surface, gripper, settings, pose, *energy));
+        found.par_extend(judged);
         found.sort_by(|a, b| a.energy.total_cmp(&b.energy));
         found = distinct(found, settings);
         if !settings.filter && settings.distinct_m == 0.0 {
@@ -111,14 +139,14 @@ pub fn sample_grasps(
     found
 }
 
-/// `count` poses as the field draws them, with their energies at the last level: unfiltered and in no order.
+/// The poses of these numbers as the field draws them, with their energies at the last level: unfiltered and in no order.
 pub fn sample_poses(
     field: &BakedField,
     settings: &SamplerSettings,
-    count: usize,
+    numbers: Range<u64>,
     seed: u64,
 ) -> Vec<(Pose, f32)> {
-    let numbers: Vec<u64> = (0..count as u64).collect();
+    let numbers: Vec<u64> = numbers.collect();
     numbers
         .par_chunks(CHUNK)
         .flat_map_iter(|chunk| {
@@ -128,48 +156,26 @@ pub fn sample_poses(
         .collect()
 }
 
-/// Anneals the poses of these numbers and judges them.
-fn draw(
-    object: &ObjectModel,
-    settings: &SamplerSettings,
-    numbers: std::ops::Range<u64>,
-    seed: u64,
-) -> Vec<Grasp> {
-    let numbers: Vec<u64> = numbers.collect();
-    numbers
-        .par_chunks(CHUNK)
-        .flat_map_iter(|chunk| {
-            let (poses, energies) = anneal(&object.field, settings, chunk, seed);
-            poses
-                .into_iter()
-                .zip(energies)
-                .filter_map(move |(pose, energy)| judge(object, settings, pose, energy))
-        })
-        .collect()
-}
-
 /// Closes the gripper on the object there; `None` if the filter drops the grasp.
 fn judge(
-    object: &ObjectModel,
+    surface: &dyn SignedDistance,
+    gripper: &GripperGeometry,
     settings: &SamplerSettings,
-    pose: Isometry3<f32>,
+    object_from_gripper: &Pose,
     energy: f32,
 ) -> Option<Grasp> {
-    let gripper = &object.field.settings().gripper;
-    let surface = object.near_surface(-settings.tolerance_m);
-    let object_from_gripper: Pose = nalgebra::convert(pose);
-    let closing = close_gripper(&surface, &object_from_gripper, gripper);
+    let closing = close_gripper(surface, object_from_gripper, gripper);
     let keep = !settings.filter
         || closing.is_inside_cone(settings.contact_cone_deg.to_radians())
             && !gripper_collides(
-                &surface,
-                &object_from_gripper,
+                surface,
+                object_from_gripper,
                 gripper,
                 gripper.max_opening_m,
                 -settings.tolerance_m,
             );
     (keep && energy.is_finite()).then_some(Grasp {
-        object_from_gripper,
+        object_from_gripper: *object_from_gripper,
         energy,
         width_m: closing.width_m().unwrap_or(0.0).max(0.0),
     })

@@ -81,7 +81,7 @@ fn sample_object(
     let (origin, size) = network.grid_for(low.coords.into(), high.coords.into());
     let grid = VoxelGrid::from_distance(solid, origin, network.settings().spacing_m, size);
     let field = network.bake(&grid);
-    let poses: Vec<Pose> = sample_poses(&field, &SamplerSettings::default(), count, seed)
+    let poses: Vec<Pose> = sample_poses(&field, &SamplerSettings::default(), 0..count as u64, seed)
         .into_iter()
         .map(|(pose, _)| pose)
         .collect();

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use diffusion_field_planner::data::{
-    evaluate_category, AntipodalSettings, Category, EvaluationSettings, GraspScores, Judge,
-    ObjectEvaluation, Outcome,
+    evaluate_category, AntipodalSettings, Category, EvaluationSettings, GraspScores, GraspSource,
+    Judge, ObjectEvaluation, Outcome,
 };
 use diffusion_field_planner::field::{Grasp, GraspNetwork};
 use diffusion_field_planner::geometry::Pose;
@@ -135,7 +135,7 @@ fn trained_on(network: &GraspNetwork) -> Result<AntipodalSettings> {
 fn write_object(
     folder: &Path,
     evaluated: &ObjectEvaluation,
-    network: &GraspNetwork,
+    source: &dyn GraspSource,
     settings: &EvaluationSettings,
 ) -> Result<()> {
     let object = &evaluated.object;
@@ -152,7 +152,7 @@ fn write_object(
     }
     let mesh_path = folder.join(format!("{}.obj", object.name()));
     write(&mesh_path, text)?;
-    let judge = Judge::new(&object.solid, &network.settings().gripper);
+    let judge = Judge::new(&object.solid, source.gripper());
     let judged = |mut grasp: Value, pose: &Pose| {
         grasp["holds"] = json!(judge.outcome(pose) == Outcome::Holds);
         grasp
@@ -172,7 +172,7 @@ fn write_object(
     ] {
         let content = json!({
             "mesh": mesh_path, "scale": 1.0, "category": object.category.name(), "set": set,
-            "object_seed": object.seed, "seed": settings.seed, "gripper": network.settings().gripper_name,
+            "object_seed": object.seed, "seed": settings.seed, "gripper": source.gripper_name(),
             "frame": "mesh; gripper origin at the hand, +z approach, x closing", "grasps": grasps,
         });
         let path = folder.join(format!("{}_{set}.json", object.name()));
