@@ -7,11 +7,11 @@ use diffusion_field_planner::data::grasp_file::{About, FORMAT_VERSION};
 use diffusion_field_planner::data::{
     antipodal_grasps, AntipodalSettings, Category, GraspFile, ObjectSource, ProceduralObject,
 };
-use diffusion_field_planner::field::FieldSettings;
+use diffusion_field_planner::field::{FieldSettings, GraspNetwork, WeightsError};
 use diffusion_field_planner::scene::SignedDistance;
 use diffusion_field_planner::training::config::DataConfig;
 use diffusion_field_planner::training::{
-    Dataset, StopReason, Trainer, TrainingConfig, TrainingError,
+    Dataset, Objective, StopReason, Trainer, TrainingConfig, TrainingError,
 };
 use nalgebra::Point3;
 use tch::Device;
@@ -124,6 +124,61 @@ fn the_loss_falls_and_a_resumed_run_equals_an_unbroken_one() {
         Trainer::new(other, &broken, Device::Cpu, None),
         Err(TrainingError::OtherConfig { .. })
     ));
+}
+
+#[test]
+fn a_classifier_learns_from_failures_and_is_never_taken_for_a_field() {
+    let mut config = TrainingConfig {
+        objective: Objective::Classifier,
+        sampling_every_steps: 0,
+        ..config()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let run = |config: &TrainingConfig, data: &Dataset, held_out: &Dataset, folder: &str| {
+        let mut trainer = Trainer::new(config.clone(), folder.as_ref(), Device::Cpu, None)?;
+        let mut losses = Vec::new();
+        trainer.run(data, held_out, None, |progress| {
+            losses.push(progress.score_loss);
+            ControlFlow::Continue(())
+        })?;
+        Ok::<_, TrainingError>(losses)
+    };
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (data, held_out) = datasets(&config);
+    assert!(matches!(
+        run(&config, &data, &held_out, &path("none")),
+        Err(TrainingError::NoFailures)
+    ));
+
+    config.data.failing_per_object = 40;
+    let (mut data, held_out) = datasets(&config);
+    assert!(data.objects.iter().all(|o| o.failing.len() == 40));
+    let file = folder.path().join("grasps.safetensors");
+    data.save(&file, &config.data, &config.field.gripper)
+        .unwrap();
+    let loaded = Dataset::load(&file, &config.data, &config.field.gripper).unwrap();
+    assert!(loaded.objects.iter().all(|o| o.failing.len() == 40));
+
+    let losses = run(&config, &data, &held_out, &path("classifier")).unwrap();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    // ln 2 is what knowing nothing costs.
+    assert!(
+        mean(&losses[30..]) < 0.8 * std::f64::consts::LN_2,
+        "{losses:?}"
+    );
+    let weights = path("classifier/grasp_field.safetensors");
+    assert!(matches!(
+        GraspNetwork::load(&weights),
+        Err(WeightsError::Classifier)
+    ));
+    assert!(GraspNetwork::load_classifier(&weights).is_ok());
+
+    data.leave_out(&[Category::Box]);
+    assert!(data
+        .objects
+        .iter()
+        .all(|o| o.category == Some(Category::Cylinder)));
+    assert_eq!(data.objects.len(), 1);
 }
 
 #[test]

@@ -181,16 +181,7 @@ impl TorchNetwork {
         let points = self.settings.points as i64;
         let channels = self.settings.feature_channels as i64;
         let scales = SDF_SCALES_M.len() as i64;
-        let corner_rows = features
-            .index_select(0, &query.corners)
-            .reshape([-1, 8, channels]);
-        let lookup = query.corner_weights.bmm(&corner_rows);
-        let values = lookup.select(1, 0).reshape([poses, points * channels]);
-        let slopes = lookup.narrow(1, 1, 3);
-        let inputs = Tensor::cat(
-            &[values, query.squashed.reshape([poses, points * scales])],
-            1,
-        );
+        let (inputs, slopes) = self.decoder_inputs(features, query);
         let inputs = if inputs.requires_grad() {
             inputs
         } else {
@@ -220,20 +211,53 @@ impl TorchNetwork {
 
         let length = self.settings.schedule.length_m as f64;
         let sigma_m = sigma * length;
-        let variance = sigma_m.square() + (self.settings.prior_m as f64).powi(2);
-        let from_prior = query
-            .centres
-            .square()
-            .sum_dim_intlist(1, false, Kind::Float)
-            / &variance
-            * 0.5;
-        let energy = decoded / sigma + from_prior;
+        let variance = self.variance(sigma);
+        let energy = decoded / sigma + from_prior(query, &variance);
         let by_centre = force * length + &query.centres * (sigma_m / variance).unsqueeze(1);
         ScoredPoses {
             energy,
             scaled_gradient: Tensor::cat(&[by_centre, torque], 1),
         }
     }
+
+    /// Energy of poses `[B]` alone, differentiable by the weights; arguments as of [`Self::score`].
+    pub fn energy(
+        &self,
+        features: &Tensor,
+        query: &QueryGeometry,
+        level_inputs: &Tensor,
+        sigma: &Tensor,
+    ) -> Tensor {
+        let (inputs, _) = self.decoder_inputs(features, query);
+        self.decode(&inputs, level_inputs) / sigma + from_prior(query, &self.variance(sigma))
+    }
+
+    /// Inputs of the decoder `[B, inputs]`, and the features' derivatives by position `[P, 3, channels]`, per m.
+    fn decoder_inputs(&self, features: &Tensor, query: &QueryGeometry) -> (Tensor, Tensor) {
+        let poses = query.centres.size()[0];
+        let points = self.settings.points as i64;
+        let channels = self.settings.feature_channels as i64;
+        let scales = SDF_SCALES_M.len() as i64;
+        let corner_rows = features
+            .index_select(0, &query.corners)
+            .reshape([-1, 8, channels]);
+        let lookup = query.corner_weights.bmm(&corner_rows);
+        let values = lookup.select(1, 0).reshape([poses, points * channels]);
+        let squashed = query.squashed.reshape([poses, points * scales]);
+        (Tensor::cat(&[values, squashed], 1), lookup.narrow(1, 1, 3))
+    }
+
+    /// Variance of the Gaussian part of the energy at rotation noise `sigma` `[B]`, m^2.
+    fn variance(&self, sigma: &Tensor) -> Tensor {
+        let sigma_m = sigma * self.settings.schedule.length_m as f64;
+        sigma_m.square() + (self.settings.prior_m as f64).powi(2)
+    }
+}
+
+/// The Gaussian part of the energy `[B]`.
+fn from_prior(query: &QueryGeometry, variance: &Tensor) -> Tensor {
+    let squares = query.centres.square();
+    squares.sum_dim_intlist(1, false, Kind::Float) / variance * 0.5
 }
 
 /// Nearest-neighbour upsampling by two.

@@ -15,6 +15,8 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const VERSION_KEY: &str = "format_version";
 const SETTINGS_KEY: &str = "settings";
+/// The note that marks a success classifier, whose energy is good for comparisons alone.
+pub const CLASSIFIER_KEY: &str = "classifier";
 
 /// Why weights cannot be used.
 #[derive(Debug, Error)]
@@ -28,6 +30,10 @@ pub enum WeightsError {
     Damaged(String),
     #[error("weights: format version {found}, this program reads version {FORMAT_VERSION}")]
     Version { found: String },
+    #[error("weights: a success classifier, no grasp field; only `dfp eval smoothness --classifier` takes it")]
+    Classifier,
+    #[error("weights: a grasp field, no success classifier")]
+    NoClassifier,
     #[error("weights: metadata '{key}': {problem}")]
     Metadata { key: &'static str, problem: String },
     #[error("weights: settings: {0}")]
@@ -233,14 +239,25 @@ impl GraspNetwork {
     /// Reads a safetensors file.
     ///
     /// # Errors
-    /// [`WeightsError`]: unreadable, truncated, another version, missing or misshapen tensors.
+    /// [`WeightsError`]: unreadable, truncated, another version, missing or misshapen tensors, a classifier.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| WeightsError::Io {
-            path: path.into(),
-            source,
-        })?;
-        Self::from_bytes(&bytes)
+        Self::from_bytes(&read(path.as_ref())?)
+    }
+
+    /// Reads a classifier of the same architecture, which every other way of reading refuses.
+    ///
+    /// # Errors
+    /// As [`GraspNetwork::load`]; [`WeightsError::NoClassifier`] where the file holds a grasp field.
+    pub fn load_classifier(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let network = Self::parse(&read(path.as_ref())?)?;
+        match network.is_classifier() {
+            true => Ok(network),
+            false => Err(WeightsError::NoClassifier),
+        }
+    }
+
+    fn is_classifier(&self) -> bool {
+        self.notes.contains_key(CLASSIFIER_KEY)
     }
 
     /// Reads the bytes of a safetensors file.
@@ -248,6 +265,14 @@ impl GraspNetwork {
     /// # Errors
     /// As [`GraspNetwork::load`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WeightsError> {
+        let network = Self::parse(bytes)?;
+        match network.is_classifier() {
+            true => Err(WeightsError::Classifier),
+            false => Ok(network),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
         let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let mut notes: BTreeMap<String, String> = header
@@ -317,6 +342,13 @@ impl GraspNetwork {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
         write_whole(path.as_ref(), &self.to_bytes()?)
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
+    std::fs::read(path).map_err(|source| WeightsError::Io {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Named tensors as safetensors bytes.

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use tch::{Device, Tensor};
 
-use super::config::TrainingConfig;
+use super::config::{Objective, TrainingConfig};
 use super::dataset::TrainingObject;
 use super::query::{FeatureCells, QueryBuffer};
 use crate::field::igso3::IsotropicGaussian;
@@ -22,6 +22,7 @@ const LEVELS: usize = 256;
 /// Tables that every batch uses.
 pub struct BatchMaker {
     settings: FieldSettings,
+    objective: Objective,
     points: Vec<Vector3<f64>>,
     rotation_noise: Vec<IsotropicGaussian>,
     poses_per_object: usize,
@@ -47,6 +48,7 @@ pub struct HostBatch {
     parts: Vec<ObjectPart>,
     grid_size: i64,
     points: i64,
+    target_width: i64,
 }
 
 /// A batch as tensors.
@@ -60,7 +62,7 @@ pub struct Batch {
     pub sigma: Tensor,
     /// Level of each pose, 0..1.
     pub levels: Vec<f32>,
-    /// What the scaled gradient should be `[B, 6]`.
+    /// What the scaled gradient should be `[B, 6]`; of a classifier, 1 for poses that hold, else 0 `[B, 1]`.
     pub targets: Tensor,
     /// Rows `[Q * 8]`, weights `[Q, 8]` and clipped distances `[Q]` in units of 2 cm of the distance loss.
     pub sdf_corners: Tensor,
@@ -89,6 +91,7 @@ impl BatchMaker {
                 .middle_sigma_rad
                 .map(|s| settings.schedule.level(s).clamp(0.0, 1.0) as f64),
             settings,
+            objective: config.objective,
             points,
             rotation_noise,
             poses_per_object: config.poses_per_object,
@@ -112,6 +115,10 @@ impl BatchMaker {
             parts,
             grid_size: self.settings.grid_size as i64,
             points: self.settings.points as i64,
+            target_width: match self.objective {
+                Objective::Diffusion => 6,
+                Objective::Classifier => 1,
+            },
         }
     }
 
@@ -129,16 +136,18 @@ impl BatchMaker {
         let cells = FeatureCells::new(&grid);
         let mut part = ObjectPart::default();
         for _ in 0..self.poses_per_object {
-            let grasp =
-                &object.object_from_gripper[rng.random_range(0..object.object_from_gripper.len())];
-            self.add_pose(
-                &mut part,
-                &grid,
-                &cells,
-                slot,
-                &(grid_from_object * grasp),
-                &mut rng,
-            );
+            let pose = match self.objective {
+                Objective::Diffusion => {
+                    let grasp = drawn(&object.object_from_gripper, &mut rng);
+                    self.disturbed(&(grid_from_object * grasp), &mut rng)
+                }
+                Objective::Classifier => self.to_classify(object, grid_from_object, &mut rng),
+            };
+            part.levels.push(pose.level);
+            part.targets.extend(pose.targets);
+            let (centre, rotation) = (&pose.centre, &pose.rotation);
+            part.query
+                .push(&self.points, &grid, &cells, slot, centre, rotation);
         }
         for _ in 0..self.sdf_points {
             // A few draws bring most points near the surface, where the distance matters.
@@ -159,39 +168,79 @@ impl BatchMaker {
         part
     }
 
-    /// Disturbs a grasp and notes where its query points lie and which way back is.
-    fn add_pose(
-        &self,
-        part: &mut ObjectPart,
-        grid: &VoxelGrid,
-        cells: &FeatureCells,
-        slot: usize,
-        grid_from_gripper: &Isometry3<f64>,
-        rng: &mut Pcg64Mcg,
-    ) {
+    /// A grasp disturbed by the noise of a random level, and the way back.
+    fn disturbed(&self, grid_from_gripper: &Isometry3<f64>, rng: &mut Pcg64Mcg) -> DrawnPose {
         let place = if rng.random_bool(self.middle_share) {
             rng.random_range(self.middle_levels[0]..self.middle_levels[1])
         } else {
             rng.random_range(0.0..1.0)
         };
         let k = (place * (LEVELS - 1) as f64).round() as usize;
-        let t = k as f32 / (LEVELS - 1) as f32;
-        let sigma = self.settings.schedule.sigma(t) as f64;
-        let sigma_m = self.settings.schedule.sigma_m(t) as f64;
+        let level = k as f32 / (LEVELS - 1) as f32;
+        let sigma = self.settings.schedule.sigma(level) as f64;
+        let sigma_m = self.settings.schedule.sigma_m(level) as f64;
         let shift = Vector3::from_fn(|_, _| rng.sample::<f64, _>(StandardNormal));
         let (turn, score) = self.rotation_noise[k].sample(rng);
-
-        let finger_centre = Point3::new(0.0, 0.0, self.settings.finger_centre_m);
-        let centre = grid_from_gripper * finger_centre + shift * sigma_m;
-        let rotation = UnitQuaternion::from_scaled_axis(turn) * grid_from_gripper.rotation;
         // The energy's gradient is minus the score, in noise units.
-        part.targets.extend(shift.iter().map(|&x| x as f32));
-        part.targets
-            .extend(score.iter().map(|&x| (-sigma * x) as f32));
-        part.levels.push(t);
-        part.query
-            .push(&self.points, grid, cells, slot, &centre, &rotation);
+        let shift_target = shift.iter().map(|&x| x as f32);
+        let turn_target = score.iter().map(|&x| (-sigma * x) as f32);
+        DrawnPose {
+            level,
+            targets: shift_target.chain(turn_target).collect(),
+            centre: self.finger_centre(grid_from_gripper) + shift * sigma_m,
+            rotation: UnitQuaternion::from_scaled_axis(turn) * grid_from_gripper.rotation,
+        }
     }
+
+    /// A pose that holds, or as often one that fails: a labelled failure or, by turns, a pose from where the field's sampler
+    /// starts, so that the classifier has seen poses far away as well.
+    fn to_classify(
+        &self,
+        object: &TrainingObject,
+        grid_from_object: UnitQuaternion<f64>,
+        rng: &mut Pcg64Mcg,
+    ) -> DrawnPose {
+        let holds = rng.random_bool(0.5);
+        let far = !holds && (object.failing.is_empty() || rng.random_bool(0.5));
+        let (centre, rotation) = if far {
+            let spread = self.settings.schedule.sigma_m(1.0);
+            let spread = f64::from(spread.hypot(self.settings.prior_m));
+            let offset = Vector3::from_fn(|_, _| spread * rng.sample::<f64, _>(StandardNormal));
+            (Point3::from(offset), random_rotation(rng))
+        } else {
+            let poses = match holds {
+                true => &object.object_from_gripper,
+                false => &object.failing,
+            };
+            let grid_from_gripper = grid_from_object * drawn(poses, rng);
+            (
+                self.finger_centre(&grid_from_gripper),
+                grid_from_gripper.rotation,
+            )
+        };
+        DrawnPose {
+            level: 0.0,
+            targets: vec![f32::from(u8::from(holds))],
+            centre,
+            rotation,
+        }
+    }
+
+    fn finger_centre(&self, grid_from_gripper: &Isometry3<f64>) -> Point3<f64> {
+        grid_from_gripper * Point3::new(0.0, 0.0, self.settings.finger_centre_m)
+    }
+}
+
+/// A pose to train on, in the frame of its object's grid.
+struct DrawnPose {
+    level: f32,
+    targets: Vec<f32>,
+    centre: Point3<f64>,
+    rotation: UnitQuaternion<f64>,
+}
+
+fn drawn<'a>(poses: &'a [Isometry3<f64>], rng: &mut Pcg64Mcg) -> &'a Isometry3<f64> {
+    &poses[rng.random_range(0..poses.len())]
 }
 
 /// A solid turned about the origin.
@@ -260,7 +309,7 @@ impl HostBatch {
                 .reshape([poses, -1])
                 .to_device(device),
             sigma: Tensor::from_slice(&sigma).to_device(device),
-            targets: tensor(|p| &p.targets, &[-1, 6]),
+            targets: tensor(|p| &p.targets, &[-1, self.target_width]),
             sdf_corners: rows(|p| &p.sdf_corners),
             sdf_weights: tensor(|p| &p.sdf_weights, &[-1, 8]),
             sdf_targets: tensor(|p| &p.sdf_targets, &[-1]),

@@ -7,11 +7,24 @@ use serde::{Deserialize, Serialize};
 use crate::data::{AntipodalSettings, Category};
 use crate::field::FieldSettings;
 
+/// What the network learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// The score of grasps at every noise level: the field.
+    #[default]
+    Diffusion,
+    /// Whether a grasp holds, by cross-entropy at the finest level: what the field is compared with (arXiv 2209.03855,
+    /// section IV-A). Its energy is -log of the odds.
+    Classifier,
+}
+
 /// A training run. Equal configurations give equal weights on one machine (unless stopped by the clock).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
     pub seed: u64,
+    pub objective: Objective,
     pub steps: u64,
     /// Objects in one step, each with a random orientation of its own.
     pub objects_per_step: usize,
@@ -54,6 +67,8 @@ pub struct DataConfig {
     pub held_out_per_category: usize,
     pub held_out_first_seed: u64,
     pub grasps_per_object: usize,
+    /// Labelled failures beside them, for a classifier.
+    pub failing_per_object: usize,
     /// Objects with fewer grasps are left out.
     pub least_grasps: usize,
     /// Quads of the mesh from which contacts are drawn, m.
@@ -65,6 +80,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             seed: 0,
+            objective: Objective::default(),
             steps: 8000,
             objects_per_step: 6,
             poses_per_object: 160,
@@ -98,6 +114,7 @@ impl Default for DataConfig {
             held_out_per_category: 2,
             held_out_first_seed: 500,
             grasps_per_object: 400,
+            failing_per_object: 0,
             least_grasps: 60,
             mesh_spacing_m: 0.003,
             antipodal: AntipodalSettings::default(),

@@ -11,7 +11,7 @@ use safetensors::SafeTensors;
 use super::config::DataConfig;
 use crate::data::procedural::MAX_RADIUS_M;
 use crate::data::{
-    antipodal_grasps, load_folder, Category, GraspFile, GraspFileError, ObjectSource,
+    labelled_grasps, load_folder, Category, GraspCounts, GraspFile, GraspFileError, ObjectSource,
     ProceduralObject,
 };
 use crate::field::weights::{tensor_bytes, write_whole, Weight, WeightsError};
@@ -22,8 +22,12 @@ use crate::scene::{SignedDistance, VoxelGrid};
 #[derive(Clone)]
 pub struct TrainingObject {
     pub name: String,
+    /// Of a procedural object, or of a file that names one of these.
+    pub category: Option<Category>,
     pub solid: Arc<dyn SignedDistance>,
     pub object_from_gripper: Vec<Isometry3<f64>>,
+    /// Grasps that surely fail, if the data set has them.
+    pub failing: Vec<Isometry3<f64>>,
     /// Coarse distances all around, made when first asked for.
     far: OnceLock<VoxelGrid>,
     /// Fine distances about the surface, where the solid itself is slow (a mesh).
@@ -39,11 +43,17 @@ const NEAR_SPACING_M: f64 = 0.0025;
 const NEAR_REACH_M: f64 = 0.02;
 
 impl TrainingObject {
-    pub fn new(object: ProceduralObject, object_from_gripper: Vec<Isometry3<f64>>) -> Self {
+    pub fn new(
+        object: ProceduralObject,
+        object_from_gripper: Vec<Isometry3<f64>>,
+        failing: Vec<Isometry3<f64>>,
+    ) -> Self {
         Self {
             name: object.name(),
+            category: Some(object.category),
             solid: Arc::new(object.solid),
             object_from_gripper,
+            failing,
             far: OnceLock::new(),
             near: None,
         }
@@ -68,9 +78,11 @@ impl TrainingObject {
             }
         };
         Ok(Self {
+            category: file.about.category.parse().ok(),
             name: file.about.name,
             solid,
             object_from_gripper: file.holding,
+            failing: file.failing.into_iter().map(|(pose, _)| pose).collect(),
             far: OnceLock::new(),
             near,
         })
@@ -130,6 +142,8 @@ const GRASP_SEED: u64 = 0x6772_6173_7000;
 
 const ORIGIN_KEY: &str = "made_from";
 const LEFT_OUT_KEY: &str = "left_out";
+/// Ending of the tensors that hold an object's failures.
+const FAILING: &str = ".failing";
 
 /// Category and seed of every training object.
 fn wanted(config: &DataConfig) -> Vec<(Category, u64)> {
@@ -210,6 +224,12 @@ impl Dataset {
         Ok((data, bad))
     }
 
+    /// Drops the objects of these categories. Held-out objects stay: they show what was not learned.
+    pub fn leave_out(&mut self, categories: &[Category]) {
+        self.objects
+            .retain(|object| !categories.iter().any(|&c| object.category == Some(c)));
+    }
+
     /// Writes the grasps; the objects follow from their seeds.
     ///
     /// # Errors
@@ -220,24 +240,17 @@ impl Dataset {
         config: &DataConfig,
         gripper: &GripperGeometry,
     ) -> Result<(), WeightsError> {
-        let tensors: BTreeMap<String, Weight> = self
-            .objects
-            .iter()
-            .map(|o| {
-                let values = o
-                    .object_from_gripper
-                    .iter()
-                    .flat_map(pose_numbers)
-                    .collect();
-                (
-                    o.name.clone(),
-                    Weight {
-                        shape: vec![o.object_from_gripper.len(), 7],
-                        values,
-                    },
-                )
-            })
-            .collect();
+        let rows = |poses: &[Isometry3<f64>]| Weight {
+            shape: vec![poses.len(), 7],
+            values: poses.iter().flat_map(pose_numbers).collect(),
+        };
+        let mut tensors = BTreeMap::new();
+        for object in &self.objects {
+            tensors.insert(object.name.clone(), rows(&object.object_from_gripper));
+            if !object.failing.is_empty() {
+                tensors.insert(format!("{}{FAILING}", object.name), rows(&object.failing));
+            }
+        }
         let metadata = HashMap::from([
             (ORIGIN_KEY.to_string(), origin(config, gripper)),
             (LEFT_OUT_KEY.to_string(), self.left_out.join(" ")),
@@ -254,19 +267,24 @@ impl Dataset {
             return None;
         }
         let file = SafeTensors::deserialize(&bytes).ok()?;
-        let mut objects = Vec::new();
-        for (category, seed) in wanted(config) {
-            let object = ProceduralObject::new(category, seed);
-            let Ok(view) = file.tensor(&object.name()) else {
-                continue;
-            };
+        let poses = |name: &str| -> Option<Vec<Isometry3<f64>>> {
+            let view = file.tensor(name).ok()?;
             let numbers: Vec<f32> = view
                 .data()
                 .chunks_exact(4)
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
                 .collect();
-            let object_from_gripper = numbers.chunks_exact(7).map(pose_from_numbers).collect();
-            objects.push(TrainingObject::new(object, object_from_gripper));
+            Some(numbers.chunks_exact(7).map(pose_from_numbers).collect())
+        };
+        let mut objects = Vec::new();
+        for (category, seed) in wanted(config) {
+            let object = ProceduralObject::new(category, seed);
+            let name = object.name();
+            let Some(holding) = poses(&name) else {
+                continue;
+            };
+            let failing = poses(&format!("{name}{FAILING}")).unwrap_or_default();
+            objects.push(TrainingObject::new(object, holding, failing));
         }
         let left_out = metadata
             .get(LEFT_OUT_KEY)?
@@ -286,16 +304,20 @@ impl Dataset {
             .into_par_iter()
             .map(|(category, seed)| {
                 let object = ProceduralObject::new(category, seed);
-                let object_from_gripper = antipodal_grasps(
+                let grasps = labelled_grasps(
                     &object.solid,
                     &object.mesh(config.mesh_spacing_m),
                     gripper,
                     &config.antipodal,
-                    config.grasps_per_object,
+                    GraspCounts {
+                        holding: config.grasps_per_object,
+                        failing: config.failing_per_object,
+                    },
                     GRASP_SEED ^ seed,
                 );
                 made();
-                TrainingObject::new(object, object_from_gripper)
+                let failing = grasps.failing.into_iter().map(|(pose, _)| pose).collect();
+                TrainingObject::new(object, grasps.holding, failing)
             })
             .collect();
         let (objects, few): (Vec<_>, Vec<_>) = all

@@ -10,7 +10,7 @@ pub mod query;
 pub mod trainer;
 pub mod validation;
 
-pub use config::TrainingConfig;
+pub use config::{Objective, TrainingConfig};
 pub use dataset::Dataset;
 pub use trainer::{Progress, StopReason, Trainer, TrainingError};
 pub use validation::SampledScores;

@@ -12,12 +12,13 @@ use thiserror::Error;
 
 use super::batch::{Batch, BatchMaker, HostBatch};
 use super::checkpoint::{self, RunState};
-use super::config::TrainingConfig;
+use super::config::{Objective, TrainingConfig};
 use super::curves::{draw, Table};
 use super::dataset::Dataset;
 use super::optimizer::{update_average, Adam};
 use super::validation::{sample_held_out, SampledScores};
 use crate::field::network::TorchNetwork;
+use crate::field::weights::CLASSIFIER_KEY;
 use crate::field::{GraspNetwork, WeightsError};
 
 /// Why a run cannot start or go on.
@@ -38,6 +39,8 @@ pub enum TrainingError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("training: a classifier needs data with failures: data.failing_per_object, or a folder of grasp files")]
+    NoFailures,
     #[error("training: the batch thread ended early")]
     BatchThread,
 }
@@ -48,7 +51,7 @@ pub struct Progress {
     pub step: u64,
     /// Done share of the run, 0..1.
     pub share: f64,
-    /// Mean squared error of the scaled gradient in this step; 1 is what a field of zero gets.
+    /// Mean squared error of the scaled gradient in this step; 1 is what a field of zero gets. Of a classifier: cross-entropy.
     pub score_loss: f64,
     /// Mean absolute error of the predicted distance in this step, m.
     pub sdf_error_m: f64,
@@ -155,6 +158,10 @@ impl Trainer {
                 left_out: data.left_out.len(),
             });
         }
+        let has_failures = |data: &Dataset| data.objects.iter().any(|o| !o.failing.is_empty());
+        if self.config.objective == Objective::Classifier && !has_failures(data) {
+            return Err(TrainingError::NoFailures);
+        }
         tch::set_num_threads(self.config.torch_threads);
         let maker = BatchMaker::new(&self.config);
         let count = self.config.objects_per_step;
@@ -225,7 +232,10 @@ impl Trainer {
                 && !validation.is_empty()
             {
                 let by_level = self.validate(validation);
-                held_out = Some(by_level.iter().sum::<f64>() / by_level.len() as f64);
+                held_out = Some(match self.config.objective {
+                    Objective::Diffusion => by_level.iter().sum::<f64>() / by_level.len() as f64,
+                    Objective::Classifier => by_level[0],
+                });
                 self.log(sums.map(|s| s / summed as f64), &by_level)?;
                 (sums, summed) = ([0.0; 2], 0);
             }
@@ -258,16 +268,8 @@ impl Trainer {
     fn train_step(&mut self, batch: &Batch, share: f64) -> [f64; 2] {
         let config = &self.config;
         let features = self.network.encode(&batch.distances);
-        let scored = self.network.score(
-            &features,
-            &batch.query,
-            &batch.level_inputs,
-            &batch.sigma,
-            true,
-        );
-        let score_loss = (&scored.scaled_gradient - &batch.targets)
-            .square()
-            .mean(Kind::Float);
+        let errors = pose_errors(&self.network, &features, batch, config.objective, true);
+        let score_loss = errors.mean(Kind::Float);
         let sdf_loss = predicted_distance(&features, batch)
             .subtract(&batch.sdf_targets)
             .abs()
@@ -290,22 +292,19 @@ impl Trainer {
         ]
     }
 
-    /// Score loss of the averaged weights by quarter of the levels.
+    /// Loss of the averaged weights by quarter of the levels. A classifier's poses are all in the first.
     fn validate(&self, batches: &[HostBatch]) -> [f64; 4] {
         let (mut sums, mut counts) = ([0.0f64; 4], [0.0f64; 4]);
         for batch in batches {
             let batch = batch.to_tensors(&self.config.field, self.device);
             let features = no_grad(|| self.average.encode(&batch.distances));
-            let scored = self.average.score(
+            let errors = pose_errors(
+                &self.average,
                 &features,
-                &batch.query,
-                &batch.level_inputs,
-                &batch.sigma,
+                &batch,
+                self.config.objective,
                 false,
             );
-            let errors = (scored.scaled_gradient.detach() - &batch.targets)
-                .square()
-                .mean_dim(1, false, Kind::Float);
             let errors = crate::field::network::host_copy(&errors).values;
             for (error, level) in errors.iter().zip(&batch.levels) {
                 let quarter = ((level * 4.0) as usize).min(3);
@@ -402,8 +401,38 @@ impl Trainer {
             problem: e.to_string(),
         })?;
         notes.insert("training".to_string(), config);
+        if self.config.objective == Objective::Classifier {
+            notes.insert(CLASSIFIER_KEY.to_string(), "cross-entropy".to_string());
+        }
         notes.insert("training_steps".to_string(), self.step.to_string());
         self.average.to_network(notes)
+    }
+}
+
+/// Loss of each pose `[B]`: of a field the mean squared error of the scaled gradient, of a classifier the cross-entropy.
+fn pose_errors(
+    network: &TorchNetwork,
+    features: &Tensor,
+    batch: &Batch,
+    objective: Objective,
+    trainable: bool,
+) -> Tensor {
+    let (query, inputs, sigma) = (&batch.query, &batch.level_inputs, &batch.sigma);
+    match objective {
+        Objective::Diffusion => {
+            let scored = network.score(features, query, inputs, sigma, trainable);
+            (scored.scaled_gradient - &batch.targets)
+                .square()
+                .mean_dim(1, false, Kind::Float)
+        }
+        Objective::Classifier => {
+            // The odds of a grasp fall with the energy; times sigma, that is the decoder's own output.
+            let logits = -network.energy(features, query, inputs, sigma) * sigma;
+            let targets = batch.targets.squeeze_dim(1);
+            // log(1 + exp(-x)) for those that hold, log(1 + exp(x)) for those that fail.
+            let signed = logits * (targets * -2.0 + 1.0);
+            signed.softplus()
+        }
     }
 }
 

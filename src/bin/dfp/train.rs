@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use diffusion_field_planner::data::Category;
 use diffusion_field_planner::field::GraspNetwork;
 use diffusion_field_planner::training::{Dataset, StopReason, Trainer, TrainingConfig};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -33,6 +34,9 @@ pub struct Args {
     /// Validate on the grasp files of this folder instead of on the configuration's held-out objects
     #[arg(long)]
     held_out: Option<PathBuf>,
+    /// Categories to leave out of training, to see how the field does on what it has never seen
+    #[arg(long, value_delimiter = ',')]
+    leave_out: Vec<Category>,
     /// Train on the GPU
     #[arg(long)]
     cuda: bool,
@@ -59,10 +63,11 @@ pub fn run(args: Args) -> Result<()> {
         tch::Device::Cpu
     };
 
-    let data = match &args.data {
+    let mut data = match &args.data {
         Some(folder) => data_of_folder(folder, &config)?,
         None => training_data(&config, &args.folder)?,
     };
+    data.leave_out(&args.leave_out);
     let held_out = match &args.held_out {
         Some(folder) => data_of_folder(folder, &config)?,
         None => Dataset::held_out(&config.data, &config.field.gripper, || {}),
