@@ -45,7 +45,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("data", &["geometry", "lanes", "scene", "robot", "field"]),
     (
         "training",
-        &["geometry", "lanes", "scene", "robot", "field", "data"],
+        &[
+            "geometry", "lanes", "scene", "robot", "field", "data", "picture",
+        ],
     ),
     (
         "ros",

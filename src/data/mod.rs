@@ -11,6 +11,7 @@ pub mod implicit;
 pub mod label;
 pub mod metrics;
 pub mod procedural;
+pub mod smoothness;
 pub mod summary;
 pub mod surface_nets;
 
@@ -28,4 +29,5 @@ pub use grasp_source::{GraspSource, PreparedObject};
 pub use implicit::Solid;
 pub use label::{Failure, FingerFace, Label, LabelLimits};
 pub use procedural::{Category, ProceduralObject};
+pub use smoothness::{Descent, Ends, Slope, Testbed};
 pub use summary::{summarize, CategorySummary};

@@ -3,6 +3,7 @@
 //! [`PictureScene`] collects bodies (robots at configurations, obstacles, meshes), ghosts of the robot along its way,
 //! the tool's path and grasps; [`render`] makes an image of them. Metres, world frame with z up.
 
+pub mod curves;
 mod render;
 mod surface;
 

@@ -3,7 +3,6 @@
 mod batch;
 pub mod checkpoint;
 pub mod config;
-pub mod curves;
 pub mod dataset;
 mod optimizer;
 pub mod query;

@@ -13,13 +13,13 @@ use thiserror::Error;
 use super::batch::{Batch, BatchMaker, HostBatch};
 use super::checkpoint::{self, RunState};
 use super::config::{Objective, TrainingConfig};
-use super::curves::{draw, Table};
 use super::dataset::Dataset;
 use super::optimizer::{update_average, Adam};
 use super::validation::{sample_held_out, SampledScores};
 use crate::field::network::TorchNetwork;
 use crate::field::weights::CLASSIFIER_KEY;
 use crate::field::{GraspNetwork, WeightsError};
+use crate::picture::curves::{draw, Panel, Table};
 
 /// Why a run cannot start or go on.
 #[derive(Debug, Error)]
@@ -383,9 +383,17 @@ impl Trainer {
             "held_out_q4",
         ];
         let path = self.folder.join("curves.svg");
+        let panel = |title, table, columns| Panel {
+            title,
+            table,
+            over: "step",
+            columns,
+            logarithmic: [false; 2],
+        };
+        let sampled = ["success", "collision", "emd", "emd_floor"];
         let picture = draw(&[
-            (&losses, &by_level),
-            (&samples, &["success", "collision", "emd", "emd_floor"]),
+            panel("losses over steps", &losses, &by_level),
+            panel("samples over steps", &samples, &sampled),
         ]);
         std::fs::write(&path, picture).map_err(|source| TrainingError::Io { path, source })
     }

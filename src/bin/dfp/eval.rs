@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
 
 use crate::grasps::{grasp_json, network, pose_rows, sampler_settings};
+use crate::tiles::{self, Tile};
 
 /// Measure the grasp field on objects that it was never trained on.
 #[derive(clap::Args)]
@@ -23,6 +24,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum What {
     Grasps(GraspArgs),
+    Smoothness(crate::smoothness::Args),
 }
 
 /// Success, collision and likeness to the data of sampled grasps, by category.
@@ -61,13 +63,22 @@ struct GraspArgs {
     /// Write each object's mesh, samples and data grasps into this folder
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Draw the first object of each category with grasps as a user would get them (PNG)
+    #[arg(long)]
+    picture: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let What::Grasps(args) = args.what;
+    match args.what {
+        What::Grasps(args) => grasps(args),
+        What::Smoothness(args) => crate::smoothness::run(args),
+    }
+}
+
+fn grasps(args: GraspArgs) -> Result<()> {
     let network = network(args.weights.as_deref())?;
     let settings = EvaluationSettings {
         objects: args.objects,
@@ -90,10 +101,11 @@ pub fn run(args: Args) -> Result<()> {
         ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed} eta {eta}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let mut scores = Vec::new();
+    let (mut scores, mut tiles) = (Vec::new(), Vec::new());
     for category in categories {
         bar.set_message(category.name());
         let mut problem = None;
+        let first = tiles.len();
         scores.push(evaluate_category(
             &network,
             category,
@@ -104,6 +116,9 @@ pub fn run(args: Args) -> Result<()> {
                         .err()
                         .or(problem.take());
                 }
+                if args.picture.is_some() && tiles.len() == first {
+                    tiles.push(Tile::of_evaluation(object));
+                }
                 bar.inc(1);
             },
         )?);
@@ -112,6 +127,9 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
     bar.finish_and_clear();
+    if let Some(path) = &args.picture {
+        tiles::save(path, &tiles)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string(&scores)?);
     } else {
@@ -121,7 +139,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// The grasps that the weights were trained towards, from their notes; the usual ones without.
-fn trained_on(network: &GraspNetwork) -> Result<AntipodalSettings> {
+pub fn trained_on(network: &GraspNetwork) -> Result<AntipodalSettings> {
     let Some(notes) = network.notes.get("training") else {
         return Ok(AntipodalSettings::default());
     };

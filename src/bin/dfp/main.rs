@@ -8,6 +8,8 @@ mod grasps;
 mod inspect;
 mod object;
 mod plan;
+mod smoothness;
+mod tiles;
 #[cfg(feature = "torch")]
 mod train;
 

@@ -1,7 +1,6 @@
 //! `dfp data`: make, read in and look through sets of objects with labelled grasps.
 
 mod acronym;
-mod picture;
 mod procedural;
 mod report;
 

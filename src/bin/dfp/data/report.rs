@@ -1,12 +1,13 @@
 //! A folder's summary as table, JSON and pictures.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use diffusion_field_planner::data::{load_folder, summarize, Failure};
 use serde_json::json;
 
-use super::picture;
+use crate::tiles::{self, Tile};
 
 /// Prints the summary of a folder, writes it there as `summary.json` and draws one object of each category.
 pub fn print(folder: &Path, pictures: Option<&Path>, as_json: bool) -> Result<()> {
@@ -18,7 +19,13 @@ pub fn print(folder: &Path, pictures: Option<&Path>, as_json: bool) -> Result<()
     std::fs::write(&path, serde_json::to_string_pretty(&whole)?)
         .with_context(|| format!("writing {}", path.display()))?;
     if let Some(path) = pictures {
-        picture::save(path, &files)?;
+        let graspable = files.iter().filter(|f| !f.holding.is_empty());
+        let mut first = BTreeMap::new();
+        for file in graspable {
+            first.entry(&file.about.category).or_insert(file);
+        }
+        let tiles: Vec<Tile> = first.into_values().map(Tile::of_file).collect();
+        tiles::save(path, &tiles)?;
     }
     for problem in &bad {
         eprintln!("warning: skipped {problem}");
