@@ -6,6 +6,7 @@ pub mod config;
 pub mod dataset;
 mod optimizer;
 pub mod query;
+mod record;
 pub mod trainer;
 pub mod validation;
 

@@ -1,7 +1,6 @@
 //! The training loop: one straight function over batches, with validation, checkpoints and resume.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -15,11 +14,11 @@ use super::checkpoint::{self, RunState};
 use super::config::{Objective, TrainingConfig};
 use super::dataset::Dataset;
 use super::optimizer::{update_average, Adam};
+use super::record::Record;
 use super::validation::{sample_held_out, SampledScores};
 use crate::field::network::TorchNetwork;
 use crate::field::weights::CLASSIFIER_KEY;
 use crate::field::{GraspNetwork, WeightsError};
-use crate::picture::curves::{draw, Panel, Table};
 
 /// Why a run cannot start or go on.
 #[derive(Debug, Error)]
@@ -86,6 +85,7 @@ pub struct Trainer {
     step: u64,
     trained_s: f64,
     folder: PathBuf,
+    record: Record,
 }
 
 impl Trainer {
@@ -132,6 +132,7 @@ impl Trainer {
             adam,
             step,
             trained_s,
+            record: Record::new(folder),
             folder: folder.into(),
         })
     }
@@ -244,7 +245,7 @@ impl Trainer {
                 let count = self.config.samples_per_object;
                 sampled = sample_held_out(&network, held_out_objects, count);
                 if let Some(scores) = &sampled {
-                    self.log_row("samples.csv", SampledScores::COLUMNS, &scores.row())?;
+                    self.note("samples.csv", SampledScores::COLUMNS, &scores.row())?;
                 }
             }
             if self.step.is_multiple_of(self.config.checkpoint_every_steps) {
@@ -324,27 +325,12 @@ impl Trainer {
         let [a, b, c, d] = by_level;
         let row = format!("{score_loss:.5},{sdf_error_m:.6},{a:.5},{b:.5},{c:.5},{d:.5}");
         let columns = "score_loss,sdf_error_m,held_out_q1,held_out_q2,held_out_q3,held_out_q4";
-        self.log_row("curves.csv", columns, &row)
+        self.note("curves.csv", columns, &row)
     }
 
-    /// Appends a row to a table of the run's folder, with step and time before it.
-    fn log_row(&self, file: &str, columns: &str, row: &str) -> Result<(), TrainingError> {
-        let path = self.folder.join(file);
-        let is_new = !path.exists();
-        let append = || {
-            let mut file = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&path)?;
-            if is_new {
-                writeln!(file, "step,trained_s,{columns}")?;
-            }
-            writeln!(file, "{},{:.1},{row}", self.step, self.trained_s)
-        };
-        append().map_err(|source| TrainingError::Io {
-            path: path.clone(),
-            source,
-        })
+    fn note(&self, file: &str, columns: &str, row: &str) -> Result<(), TrainingError> {
+        self.record
+            .append(file, self.step, self.trained_s, columns, row)
     }
 
     /// Writes the checkpoint and the averaged weights.
@@ -365,37 +351,7 @@ impl Trainer {
         )?;
         self.averaged_network()?
             .save(self.folder.join("grasp_field.safetensors"))?;
-        self.draw_curves()
-    }
-
-    /// Draws what `curves.csv` and `samples.csv` hold so far.
-    fn draw_curves(&self) -> Result<(), TrainingError> {
-        let table = |file: &str| {
-            let text = std::fs::read_to_string(self.folder.join(file)).unwrap_or_default();
-            Table::from_csv(&text)
-        };
-        let (losses, samples) = (table("curves.csv"), table("samples.csv"));
-        let by_level = [
-            "score_loss",
-            "held_out_q1",
-            "held_out_q2",
-            "held_out_q3",
-            "held_out_q4",
-        ];
-        let path = self.folder.join("curves.svg");
-        let panel = |title, table, columns| Panel {
-            title,
-            table,
-            over: "step",
-            columns,
-            logarithmic: [false; 2],
-        };
-        let sampled = ["success", "collision", "emd", "emd_floor"];
-        let picture = draw(&[
-            panel("losses over steps", &losses, &by_level),
-            panel("samples over steps", &samples, &sampled),
-        ]);
-        std::fs::write(&path, picture).map_err(|source| TrainingError::Io { path, source })
+        self.record.draw()
     }
 
     /// The averaged weights with the run's configuration in their notes.
