@@ -232,3 +232,78 @@ fn a_large_object_gets_a_larger_grid() {
     assert_eq!(size, [24, 24, 80]);
     assert!(origin[2] < -0.01 && origin[2] + 0.0055 * 79.0 > 0.41);
 }
+
+#[test]
+fn earlier_weights_keep_their_palm_and_their_points() {
+    // Before grippers had files, settings held one palm box and the height of the finger centre.
+    let network = small_network(13);
+    let mut settings = serde_json::to_value(network.settings()).unwrap();
+    let gripper = settings["gripper"].as_object_mut().unwrap();
+    for new in [
+        "palm",
+        "pad_length_m",
+        "pad_width_m",
+        "recess_m",
+        "grasp_depth_m",
+    ] {
+        gripper.remove(new).unwrap();
+    }
+    gripper.insert(
+        "palm_half_extents_m".into(),
+        vec![0.102, 0.0315, 0.033].into(),
+    );
+    gripper.insert("palm_center_z_m".into(), 0.033.into());
+    settings["finger_centre_m"] = 0.1.into();
+    let old = rewritten_settings(&network.to_bytes().unwrap(), &settings.to_string());
+    let read = GraspNetwork::from_bytes(&old).unwrap();
+    let (now, then) = (&network.settings().gripper, &read.settings().gripper);
+    assert_eq!(then.palm.len(), 1);
+    assert_eq!(then.palm[0].half_extents_m, [0.102, 0.0315, 0.033]);
+    assert_eq!(then.palm[0].center_m, [0.0, 0.0, 0.033]);
+    assert!((read.settings().finger_centre_m() - 0.1).abs() < 1e-15);
+    assert_eq!(
+        (then.pad_length_m, then.recess_m),
+        (now.pad_length_m, now.recess_m)
+    );
+    // The palm has no part in the energy.
+    let grid = mug_grid(&network);
+    let (field, old_field) = (network.bake(&grid), read.bake(&grid));
+    let poses = poses(16, 3);
+    assert_eq!(
+        evaluate(&field, &poses, 0.3),
+        evaluate(&old_field, &poses, 0.3)
+    );
+    // A start for training on today's hand: its palm, and points where its points are.
+    let moved = read.with_gripper("franka_hand", now).unwrap();
+    assert_eq!(moved.settings(), network.settings());
+    assert_eq!(moved.weights(), network.weights());
+}
+
+/// The bytes of a weights file with other settings.
+fn rewritten_settings(bytes: &[u8], settings: &str) -> Vec<u8> {
+    let (length, header) = safetensors::SafeTensors::read_metadata(bytes).unwrap();
+    let mut metadata = header.metadata().clone().unwrap();
+    metadata.insert("settings".into(), settings.into());
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    assert!(length > 0);
+    safetensors::serialize(file.tensors(), Some(metadata)).unwrap()
+}
+
+#[test]
+fn query_points_follow_the_gripper() {
+    let franka = FieldSettings::default();
+    let mut wide = franka.clone();
+    wide.gripper.max_opening_m += 0.04;
+    wide.gripper.tip_m += 0.05;
+    wide.gripper.finger_base_m += 0.05;
+    assert!((wide.finger_centre_m() - 0.15).abs() < 1e-12);
+    let farthest = |settings: &FieldSettings, axis: usize| {
+        let points = settings.query_points();
+        // Every other pair lies about the pads.
+        let pads = points.chunks(4).flat_map(|pairs| &pairs[..2]);
+        pads.map(|p| p[axis]).fold(f32::MIN, f32::max)
+    };
+    assert!(farthest(&wide, 0) > farthest(&franka, 0) + 0.018);
+    // Heights count from the finger centre, which moved with the tips.
+    assert!((farthest(&wide, 2) - farthest(&franka, 2)).abs() < 1e-6);
+}

@@ -221,6 +221,7 @@ fn objects_of_grasp_files_are_known_by_their_mesh() {
             candidates: 0,
             candidates_holding: 0,
             made_from: String::new(),
+            gripper: Default::default(),
         },
         mesh: mesh.clone(),
         holding,
@@ -246,7 +247,7 @@ fn objects_of_grasp_files_are_known_by_their_mesh() {
     }
     std::fs::write(path("d"), b"no grasp file").unwrap();
 
-    let (data, bad) = Dataset::from_folder(folder.path(), 10).unwrap();
+    let (data, bad) = Dataset::from_folder(folder.path(), 10, "franka_hand").unwrap();
     assert_eq!((data.objects.len(), bad.len()), (2, 1));
     assert_eq!(data.left_out, ["c"]);
     for known in &data.objects {
@@ -269,5 +270,12 @@ fn objects_of_grasp_files_are_known_by_their_mesh() {
             );
         }
     }
-    assert!(Dataset::from_folder(&folder.path().join("none"), 10).is_err());
+    let none = folder.path().join("none");
+    assert!(Dataset::from_folder(&none, 10, "franka_hand").is_err());
+    // Grasps for one gripper are nothing to learn for another.
+    let (data, bad) = Dataset::from_folder(folder.path(), 10, "robotiq_2f85").unwrap();
+    assert_eq!((data.objects.len(), bad.len()), (0, 4));
+    assert!(bad.iter().any(|e| e
+        .to_string()
+        .contains("'franka_hand', expected 'robotiq_2f85'")));
 }

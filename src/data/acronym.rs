@@ -17,6 +17,7 @@ use super::generate::{Made, Shard};
 use super::grasp_file::{About, GraspFile, GraspFileError, ObjectSource, ENDING, FORMAT_VERSION};
 use super::label::Failure;
 use crate::geometry::Pose;
+use crate::robot::GripperDescription;
 use crate::scene::{MeshError, TriangleMesh};
 
 const TRANSFORMS: &str = "grasps/transforms";
@@ -112,6 +113,7 @@ pub fn read_acronym(path: &Path, meshes: &Path) -> Result<GraspFile, AcronymErro
             candidates: raw.poses.len(),
             candidates_holding: holding.len(),
             made_from: "ACRONYM".into(),
+            gripper: GripperDescription::default(),
         },
         mesh,
         holding,

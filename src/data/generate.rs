@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::antipodal::{labelled_grasps, AntipodalSettings, GraspCounts};
 use super::grasp_file::{About, GraspFile, GraspFileError, ObjectSource, ENDING, FORMAT_VERSION};
 use super::procedural::{Category, ProceduralObject};
-use crate::robot::GripperGeometry;
+use crate::robot::{GripperDescription, RobotError};
 
 /// Mixed into object seeds so that grasps and shapes draw different numbers.
 const GRASP_SEED: u64 = 0x6772_6173_7000;
@@ -54,7 +54,21 @@ pub struct GenerateSettings {
     /// Quads of the mesh from which contacts are drawn, and which is written, m.
     pub mesh_spacing_m: f64,
     pub antipodal: AntipodalSettings,
-    pub gripper: GripperGeometry,
+    pub gripper: GripperDescription,
+}
+
+impl GenerateSettings {
+    /// Reads settings (YAML). `gripper` names a gripper file, relative to the settings' folder, or is one's content.
+    ///
+    /// # Errors
+    /// [`RobotError::File`], [`RobotError::Gripper`].
+    pub fn load(path: &Path) -> Result<Self, RobotError> {
+        let (settings, gripper): (Self, _) = GripperDescription::load_beside(path)?;
+        Ok(Self {
+            gripper: gripper.unwrap_or(settings.gripper),
+            ..settings
+        })
+    }
 }
 
 impl Default for GenerateSettings {
@@ -66,7 +80,7 @@ impl Default for GenerateSettings {
             },
             mesh_spacing_m: 0.003,
             antipodal: AntipodalSettings::default(),
-            gripper: GripperGeometry::default(),
+            gripper: GripperDescription::default(),
         }
     }
 }
@@ -88,7 +102,7 @@ pub fn generate_object(category: Category, seed: u64, settings: &GenerateSetting
     let grasps = labelled_grasps(
         &object.solid,
         &mesh,
-        &settings.gripper,
+        &settings.gripper.geometry,
         &settings.antipodal,
         settings.counts,
         GRASP_SEED ^ seed,
@@ -102,6 +116,7 @@ pub fn generate_object(category: Category, seed: u64, settings: &GenerateSetting
             candidates: grasps.candidates,
             candidates_holding: grasps.candidates_holding,
             made_from: format!("{settings:?}"),
+            gripper: settings.gripper.clone(),
         },
         mesh,
         holding: grasps.holding,

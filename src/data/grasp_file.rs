@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::label::Failure;
 use super::procedural::{Category, ProceduralObject};
 use crate::geometry::Pose;
+use crate::robot::GripperDescription;
 use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh};
 
 /// Version of the format; another one is refused.
@@ -34,6 +35,12 @@ pub enum GraspFileError {
     Damaged { path: PathBuf, problem: String },
     #[error("{path}: format version {found}, this program reads version {FORMAT_VERSION}")]
     Version { path: PathBuf, found: String },
+    #[error("object {name}: its grasps are for the gripper '{found}', expected '{expected}'")]
+    Gripper {
+        name: String,
+        found: String,
+        expected: String,
+    },
     #[error("object {name}: {source}")]
     Mesh { name: String, source: MeshError },
 }
@@ -68,6 +75,9 @@ pub struct About {
     pub candidates_holding: usize,
     /// Settings behind the grasps; a file made from others is made anew.
     pub made_from: String,
+    /// The gripper that the grasps are for; earlier files were all made for the Franka hand.
+    #[serde(default)]
+    pub gripper: GripperDescription,
 }
 
 /// One object with its grasps. Object frame: origin in the middle of the bounding box.

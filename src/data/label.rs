@@ -25,10 +25,6 @@ const CONTACT_BAND_M: f64 = 0.0006;
 const MOST_NORMALS: usize = 24;
 /// Directions in which hulls of contacts are compared.
 const HULL_DIRECTIONS: usize = 24;
-/// The pad of a Franka finger: from the tip upwards, and across, m.
-const PAD_M: [f64; 2] = [0.0175, 0.0175];
-/// How far the face lies back from the pad where the finger leaves the palm, m; in between it slopes.
-const RECESS_M: f64 = 0.0025;
 /// What lies between the pads of a closed gripper is at least this thick, m.
 const LEAST_WIDTH_M: f64 = 0.0005;
 /// Overlap with the open gripper above which a grasp surely fails, m.
@@ -107,19 +103,19 @@ impl FingerFace {
     pub fn new(gripper: &GripperGeometry) -> Self {
         let steps = |length: f64| (length / FACE_SPACING_M).ceil() as usize;
         let (tip, base) = (gripper.tip_m, gripper.finger_base_m);
-        let pad_from_m = f64::max(tip - PAD_M[0], base);
+        let pad_from_m = f64::max(tip - gripper.pad_length_m, base);
         let rows = steps(tip - base);
         let (mut points_m, mut recess_m) = (Vec::new(), Vec::new());
         for row in 0..=rows {
             let z = tip - (tip - base) * row as f64 / rows as f64;
             let behind = f64::max(pad_from_m - z, 0.0) / f64::max(pad_from_m - base, 1e-6);
             let width = match behind {
-                0.0 => gripper.finger_width_m.min(PAD_M[1]),
+                0.0 => gripper.finger_width_m.min(gripper.pad_width_m),
                 _ => gripper.finger_width_m,
             };
             let columns = steps(width);
             points_m.extend((0..=columns).map(|c| [width * (c as f64 / columns as f64 - 0.5), z]));
-            recess_m.resize(points_m.len(), RECESS_M * behind);
+            recess_m.resize(points_m.len(), gripper.recess_m * behind);
         }
         Self {
             points_m,
@@ -127,8 +123,7 @@ impl FingerFace {
             pad_from_m,
             balls_m: gripper
                 .boxes(gripper.max_opening_m)
-                .iter()
-                .flat_map(inner_balls)
+                .flat_map(|part| inner_balls(&part))
                 .collect(),
             gripper: gripper.clone(),
         }
@@ -190,11 +185,12 @@ impl FingerFace {
         object_from_gripper: &Pose,
         shift_m: f64,
     ) -> bool {
-        let [palm, ..] = self.gripper.boxes(self.gripper.max_opening_m);
-        let mut swept = GripperBox { ..palm };
-        swept.center_m[0] += 0.5 * shift_m;
-        swept.half_extents_m[0] += 0.5 * shift_m.abs();
-        box_collides(solid, object_from_gripper, &swept, 0.0)
+        self.gripper.palm.iter().any(|palm| {
+            let mut swept = *palm;
+            swept.center_m[0] += 0.5 * shift_m;
+            swept.half_extents_m[0] += 0.5 * shift_m.abs();
+            box_collides(solid, object_from_gripper, &swept, 0.0)
+        })
     }
 
     /// Advances the face of the finger at `side` (+1, -1) until it touches.

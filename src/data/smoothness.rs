@@ -178,7 +178,7 @@ impl Testbed {
             seed,
         );
         let references: Vec<_> = references.iter().map(|&p| nalgebra::convert(p)).collect();
-        let finger_centre_m = settings.finger_centre_m as f32;
+        let finger_centre_m = settings.finger_centre_m() as f32;
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let middle = Vector3::from(field.middle_m());
         let starts = (0..count).map(|_| {

@@ -113,7 +113,7 @@ impl GraspNetwork {
             points: Arc::new(points),
             gripper_surface: Arc::new(GripperSurface::new(
                 &settings.gripper,
-                settings.finger_centre_m,
+                settings.finger_centre_m(),
             )),
             features: Grid {
                 origin_m: origin.add_scalar(0.5 * spacing),
@@ -170,7 +170,7 @@ impl BakedField {
     #[inline(always)]
     fn frame(&self, pose: &Isometry3<f32>) -> (Matrix3<f32>, Vector3<f32>) {
         let rotation = *pose.rotation.to_rotation_matrix().matrix();
-        let to_centre = rotation.column(2) * self.settings.finger_centre_m as f32;
+        let to_centre = rotation.column(2) * self.settings.finger_centre_m() as f32;
         (rotation, pose.translation.vector + to_centre)
     }
 
@@ -311,7 +311,7 @@ impl EnergyField for BakedField {
         );
         let sigma = self.settings.schedule.sigma(t);
         let variance = self.settings.schedule.sigma_m(t).powi(2) + self.settings.prior_m.powi(2);
-        let finger_centre = self.settings.finger_centre_m as f32;
+        let finger_centre = self.settings.finger_centre_m() as f32;
         SCRATCH.with_borrow_mut(|scratch| {
             self.prepare(scratch);
             self.decoder.modulate(t, &mut scratch.modulation);

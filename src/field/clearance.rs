@@ -4,10 +4,42 @@ use nalgebra::{Isometry3, Vector3};
 
 use super::lookup::Grid;
 use crate::lanes::{cross, splat, Lanes, Lanes3, LANES, ZERO};
-use crate::robot::GripperGeometry;
+use crate::robot::{GripperBox, GripperGeometry};
 
 /// Spacing of the points on the gripper, m; on thick parts a quarter of the thickness.
 const SPACING_M: f64 = 0.009;
+
+/// The fingers come first among a gripper's boxes.
+const FINGERS: usize = 2;
+
+/// Lattice on the surface of a box, at most `spacing_m` apart, m.
+fn surface_points(part: &GripperBox, spacing_m: f64) -> Vec<[f64; 3]> {
+    let steps = part
+        .half_extents_m
+        .map(|half| (2.0 * half / spacing_m).ceil().max(1.0) as usize);
+    let lattice = (0..(steps[0] + 1) * (steps[1] + 1) * (steps[2] + 1)).map(|index| {
+        let (i, rest) = (index % (steps[0] + 1), index / (steps[0] + 1));
+        [i, rest % (steps[1] + 1), rest / (steps[1] + 1)]
+    });
+    // Only the surface: what is inside the gripper is reached through it.
+    let is_outer = |place: &[usize; 3]| (0..3).any(|a| place[a] == 0 || place[a] == steps[a]);
+    lattice
+        .filter(is_outer)
+        .map(|place| {
+            [0, 1, 2].map(|a| {
+                let share = place[a] as f64 / steps[a] as f64;
+                part.center_m[a] + part.half_extents_m[a] * (2.0 * share - 1.0)
+            })
+        })
+        .collect()
+}
+
+/// Whether a point lies in a box or on one of its faces, away from their edges.
+fn covers(part: &GripperBox, point: &[f64; 3]) -> bool {
+    const EDGE_M: f64 = 1e-6;
+    let beyond = [0, 1, 2].map(|a| (point[a] - part.center_m[a]).abs() - part.half_extents_m[a]);
+    beyond.iter().all(|&b| b < EDGE_M) && beyond.iter().filter(|&&b| b < -EDGE_M).count() >= 2
+}
 
 /// Points on the surface of the open gripper, in rows of sixteen.
 #[derive(Debug, Clone)]
@@ -26,28 +58,22 @@ pub(super) struct Push {
 
 impl GripperSurface {
     pub fn new(gripper: &GripperGeometry, finger_centre_m: f64) -> Self {
+        let boxes: Vec<GripperBox> = gripper.boxes(gripper.max_opening_m).collect();
+        let palm_reach = gripper.palm_reach_m();
         let mut points = Vec::new();
-        for part in gripper.boxes(gripper.max_opening_m) {
-            let thinnest = part
-                .half_extents_m
-                .into_iter()
-                .fold(f64::INFINITY, f64::min);
-            let spacing = SPACING_M.max(0.5 * thinnest);
-            let steps = part
-                .half_extents_m
-                .map(|half| (2.0 * half / spacing).ceil().max(1.0) as usize);
-            for index in 0..(steps[0] + 1) * (steps[1] + 1) * (steps[2] + 1) {
-                let (i, rest) = (index % (steps[0] + 1), index / (steps[0] + 1));
-                let place = [i, rest % (steps[1] + 1), rest / (steps[1] + 1)];
-                // Only the surface: what is inside the gripper is reached through it.
-                if (0..3).all(|a| place[a] != 0 && place[a] != steps[a]) {
-                    continue;
+        for (index, part) in boxes.iter().enumerate() {
+            let thickness = match index < FINGERS {
+                true => part
+                    .half_extents_m
+                    .into_iter()
+                    .fold(f64::INFINITY, f64::min),
+                false => palm_reach[0].min(palm_reach[1]),
+            };
+            let others = || boxes.iter().enumerate().filter(|(i, _)| *i != index);
+            for point in surface_points(part, SPACING_M.max(0.5 * thickness)) {
+                if !others().any(|(_, other)| covers(other, &point)) {
+                    points.push([point[0], point[1], point[2] - finger_centre_m].map(|x| x as f32));
                 }
-                let point = [0, 1, 2].map(|a| {
-                    let share = place[a] as f64 / steps[a] as f64;
-                    part.center_m[a] + part.half_extents_m[a] * (2.0 * share - 1.0)
-                });
-                points.push([point[0], point[1], point[2] - finger_centre_m].map(|x| x as f32));
             }
         }
         while !points.len().is_multiple_of(LANES) {

@@ -31,8 +31,7 @@ pub fn gripper_collides(
 ) -> bool {
     gripper
         .boxes(opening_m)
-        .iter()
-        .any(|part| box_collides(solid, object_from_gripper, part, clearance_m))
+        .any(|part| box_collides(solid, object_from_gripper, &part, clearance_m))
 }
 
 /// Whether a box fixed to the gripper reaches into the solid; `clearance_m` as for [`gripper_collides`].
@@ -122,53 +121,80 @@ impl Closing {
 
 /// Closes the fingers on the solid.
 ///
-/// Each pad is nine points on the last 17 mm of the finger's inner face. It advances by its own distance
-/// to the solid, so it cannot jump over a thin wall.
+/// Each pad is a lattice of points on the finger's inner face, three across and at most 9 mm apart along it. It advances by
+/// its own distance to the solid, so it cannot jump over a thin wall.
 pub fn close_gripper(
     solid: &dyn SignedDistance,
     object_from_gripper: &Pose,
     gripper: &GripperGeometry,
 ) -> Closing {
+    let pad = Pad::new(gripper);
     Closing {
-        contacts: [1.0, -1.0].map(|side| close_finger(solid, object_from_gripper, gripper, side)),
+        contacts: [1.0, -1.0].map(|side| pad.close(solid, object_from_gripper, gripper, side)),
     }
 }
 
-fn pad_points(gripper: &GripperGeometry, x_m: f64) -> [Point3<f64>; 9] {
-    std::array::from_fn(|i| {
-        let y = ((i % 3) as f64 - 1.0) * 0.38 * gripper.finger_width_m;
-        let z = gripper.tip_m - 0.0012 - 0.0078 * (i / 3) as f64;
-        Point3::new(x_m, y, z)
-    })
+/// Largest distance of the points along the pad, m, and the most rows of three.
+const ROW_SPACING_M: f64 = 0.009;
+const MOST_ROWS: usize = 8;
+/// The first row lies this far behind the tip, the last before the pad's end, m.
+const ROW_INSET_M: [f64; 2] = [0.0012, 0.0007];
+/// The outer points lie this share of the pad's width off its middle.
+const COLUMN_SHARE: f64 = 0.456;
+
+/// The points of a pad, (y, z) in the gripper frame, m.
+struct Pad {
+    points_m: [[f64; 2]; 3 * MOST_ROWS],
+    count: usize,
 }
 
-fn close_finger(
-    solid: &dyn SignedDistance,
-    object_from_gripper: &Pose,
-    gripper: &GripperGeometry,
-    side: f64,
-) -> Option<PadContact> {
-    let start = 0.5 * gripper.max_opening_m;
-    let mut travel = 0.0;
-    while travel < gripper.max_opening_m {
-        let x_m = side * (start - travel);
-        let pads = pad_points(gripper, x_m).map(|p| object_from_gripper * p);
-        let nearest = pads
-            .iter()
-            .map(|p| solid.distance(p))
-            .fold(f64::INFINITY, f64::min);
-        if nearest <= STOP_M {
-            return contact_at(solid, object_from_gripper, &pads, x_m, side);
+impl Pad {
+    fn new(gripper: &GripperGeometry) -> Self {
+        let length = (gripper.pad_length_m - ROW_INSET_M[0] - ROW_INSET_M[1]).max(0.0);
+        let rows = ((length / ROW_SPACING_M).ceil() as usize + 1).clamp(3, MOST_ROWS);
+        let step = length / (rows - 1) as f64;
+        Self {
+            points_m: std::array::from_fn(|i| {
+                let y = ((i % 3) as f64 - 1.0) * COLUMN_SHARE * gripper.pad_width_m;
+                [y, gripper.tip_m - ROW_INSET_M[0] - step * (i / 3) as f64]
+            }),
+            count: 3 * rows,
         }
-        travel += nearest.max(SMALLEST_ADVANCE_M);
     }
-    None
+
+    /// Moves the pad at `side` (+1, -1) inwards until it touches.
+    fn close(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+        gripper: &GripperGeometry,
+        side: f64,
+    ) -> Option<PadContact> {
+        let start = 0.5 * gripper.max_opening_m;
+        let mut travel = 0.0;
+        while travel < gripper.max_opening_m {
+            let x_m = side * (start - travel);
+            let places = self
+                .points_m
+                .map(|[y, z]| object_from_gripper * Point3::new(x_m, y, z));
+            let places = &places[..self.count];
+            let nearest = places
+                .iter()
+                .map(|p| solid.distance(p))
+                .fold(f64::INFINITY, f64::min);
+            if nearest <= STOP_M {
+                return contact_at(solid, object_from_gripper, places, x_m, side);
+            }
+            travel += nearest.max(SMALLEST_ADVANCE_M);
+        }
+        None
+    }
 }
 
 fn contact_at(
     solid: &dyn SignedDistance,
     object_from_gripper: &Isometry3<f64>,
-    pads: &[Point3<f64>; 9],
+    pads: &[Point3<f64>],
     x_m: f64,
     side: f64,
 ) -> Option<PadContact> {

@@ -279,7 +279,7 @@ fn anneal(
     seed: u64,
 ) -> (Vec<Isometry3<f32>>, Vec<f32>) {
     let schedule = *field.schedule();
-    let finger_centre = field.settings().finger_centre_m as f32;
+    let finger_centre = field.settings().finger_centre_m() as f32;
     let mut walkers: Vec<Walker> = numbers
         .iter()
         .map(|&n| Walker::start(field, seed, n))

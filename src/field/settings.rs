@@ -36,8 +36,6 @@ pub struct FieldSettings {
     pub decoder_widths: [usize; 2],
     /// Query points; a multiple of 16.
     pub points: usize,
-    /// Height of the finger centre over the gripper frame's origin, m: the point about which poses diffuse.
-    pub finger_centre_m: f64,
     /// Standard deviation of the finger centres in the data, m: the Gaussian part of the energy.
     pub prior_m: f32,
     pub schedule: NoiseSchedule,
@@ -54,7 +52,6 @@ impl Default for FieldSettings {
             encoder_width: 16,
             decoder_widths: [256, 128],
             points: 32,
-            finger_centre_m: 0.10,
             prior_m: 0.055,
             schedule: NoiseSchedule::default(),
             gripper_name: "franka_hand".into(),
@@ -64,6 +61,14 @@ impl Default for FieldSettings {
 }
 
 impl FieldSettings {
+    /// Settings as they lie beside weights, also earlier ones.
+    ///
+    /// # Errors
+    /// What serde says of a field that is unknown or of another type.
+    pub(super) fn from_stored(json: &str) -> serde_json::Result<Self> {
+        serde_json::from_value(with_palm_boxes(serde_json::from_str(json)?))
+    }
+
     /// Names the first value that no network can have.
     pub fn problem(&self) -> Option<String> {
         let sixteen = [
@@ -87,17 +92,23 @@ impl FieldSettings {
         }
         let positive = [
             ("spacing_m", self.spacing_m),
-            ("finger_centre_m", self.finger_centre_m),
             ("prior_m", self.prior_m as f64),
             ("schedule.sigma_min_rad", self.schedule.sigma_min_rad as f64),
             ("schedule.length_m", self.schedule.length_m as f64),
-            ("gripper.max_opening_m", self.gripper.max_opening_m),
         ];
         if let Some((name, value)) = positive.iter().find(|(_, v)| !(v.is_finite() && *v > 0.0)) {
             return Some(format!("{name} is {value}, expected a positive number"));
         }
+        if let Some(problem) = self.gripper.problem() {
+            return Some(format!("gripper: {problem}"));
+        }
         (self.schedule.sigma_max_rad <= self.schedule.sigma_min_rad)
             .then(|| "schedule.sigma_max_rad does not exceed sigma_min_rad".into())
+    }
+
+    /// Height of the finger centre over the gripper frame's origin, m: the point about which poses diffuse.
+    pub fn finger_centre_m(&self) -> f64 {
+        self.gripper.finger_centre_m()
     }
 
     /// Inputs of the decoder: all features, then the squashed distances of all points.
@@ -115,13 +126,19 @@ impl FieldSettings {
             0.671_043_606_703_789_3,
             0.549_700_477_901_970_3,
         ];
-        let tip = self.gripper.tip_m;
-        let reach = self.gripper.palm_half_extents_m;
+        let gripper = &self.gripper;
+        let tip = gripper.tip_m;
+        let outside = 0.5 * gripper.max_opening_m + gripper.finger_thickness_m + 0.002;
+        let beside = 0.5 * gripper.finger_width_m + 0.0095;
+        let [reach_x, reach_y] = gripper.palm_reach_m();
         let regions = [
-            ([-0.056, -0.02, tip - 0.037], [0.056, 0.02, tip + 0.018]),
             (
-                [-reach[0], -reach[1] - 0.012, -0.02],
-                [reach[0], reach[1] + 0.012, tip + 0.028],
+                [-outside, -beside, tip - gripper.pad_length_m - 0.0195],
+                [outside, beside, tip + 0.018],
+            ),
+            (
+                [0.001 - reach_x, -reach_y - 0.012, -0.02],
+                [reach_x - 0.001, reach_y + 0.012, tip + 0.028],
             ),
         ];
         let mut points = Vec::with_capacity(self.points);
@@ -131,7 +148,7 @@ impl FieldSettings {
                 let place = (0.5 + STEPS[a] * (i + 1) as f64).fract();
                 low[a] + place * (high[a] - low[a])
             });
-            let z = (p[2] - self.finger_centre_m) as f32;
+            let z = (p[2] - self.finger_centre_m()) as f32;
             points.push([p[0] as f32, p[1] as f32, z]);
             points.push([-p[0] as f32, -p[1] as f32, z]);
         }
@@ -147,4 +164,26 @@ impl FieldSettings {
             _ => (x * (i - 8) as f32 * std::f32::consts::FRAC_PI_2).cos(),
         })
     }
+}
+
+/// Settings of earlier weights in today's words: they had one palm box and gave the height of the finger centre.
+fn with_palm_boxes(mut settings: serde_json::Value) -> serde_json::Value {
+    let centre_m = settings
+        .as_object_mut()
+        .and_then(|s| s.remove("finger_centre_m"));
+    let Some(gripper) = settings.get_mut("gripper").and_then(|g| g.as_object_mut()) else {
+        return settings;
+    };
+    let number = |value: Option<&serde_json::Value>| value.and_then(serde_json::Value::as_f64);
+    if let (Some(centre_m), Some(tip_m)) = (number(centre_m.as_ref()), number(gripper.get("tip_m")))
+    {
+        gripper.insert("grasp_depth_m".into(), (tip_m - centre_m).into());
+    }
+    let half = gripper.remove("palm_half_extents_m");
+    let height = gripper.remove("palm_center_z_m");
+    if let (Some(half), Some(height)) = (half, height) {
+        let palm = serde_json::json!([{ "center_m": [0.0, 0.0, height], "half_extents_m": half }]);
+        gripper.insert("palm".into(), palm);
+    }
+    settings
 }

@@ -9,6 +9,7 @@ use safetensors::SafeTensors;
 use thiserror::Error;
 
 use super::settings::{FieldSettings, LEVEL_INPUTS, LEVEL_WIDTH};
+use crate::robot::GripperGeometry;
 
 /// Version of the file format and of the architecture. A change of either raises it.
 pub const FORMAT_VERSION: u32 = 1;
@@ -214,6 +215,26 @@ impl GraspNetwork {
         })
     }
 
+    /// The same weights at the query points of another gripper: a start for its training.
+    ///
+    /// # Errors
+    /// [`WeightsError::Settings`] for a gripper that cannot be.
+    pub fn with_gripper(
+        mut self,
+        name: &str,
+        gripper: &GripperGeometry,
+    ) -> Result<Self, WeightsError> {
+        self.settings.gripper_name = name.into();
+        self.settings.gripper = gripper.clone();
+        if let Some(problem) = self.settings.problem() {
+            return Err(WeightsError::Settings(problem));
+        }
+        if let Some(points) = self.weights.get_mut("points") {
+            points.values = self.settings.query_points().into_iter().flatten().collect();
+        }
+        Ok(self)
+    }
+
     pub fn settings(&self) -> &FieldSettings {
         &self.settings
     }
@@ -289,8 +310,8 @@ impl GraspNetwork {
             key: SETTINGS_KEY,
             problem: "missing".into(),
         })?;
-        let settings: FieldSettings =
-            serde_json::from_str(&settings).map_err(|e| WeightsError::Metadata {
+        let settings =
+            FieldSettings::from_stored(&settings).map_err(|e| WeightsError::Metadata {
                 key: SETTINGS_KEY,
                 problem: e.to_string(),
             })?;

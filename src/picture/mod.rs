@@ -13,7 +13,7 @@ pub use render::render;
 use surface::{Form, Surface};
 
 use crate::geometry::Pose;
-use crate::robot::{RobotError, RobotModel};
+use crate::robot::{GripperGeometry, RobotError, RobotModel};
 use crate::scene::{isosurface, Scene, Shape};
 
 /// Linear red, green, blue, 0 to 1.
@@ -189,14 +189,21 @@ impl PictureScene {
     }
 
     /// Adds a gripper as lines: stem and two fingers, `opening_m` apart (frame: +z approach, x closing).
-    pub fn add_grasp(&mut self, world_from_gripper: &Pose, opening_m: f64, color: Color) {
+    pub fn add_grasp(
+        &mut self,
+        world_from_gripper: &Pose,
+        gripper: &GripperGeometry,
+        opening_m: f64,
+        color: Color,
+    ) {
         let half = 0.5 * opening_m;
+        let (base, tip) = (gripper.finger_base_m, gripper.tip_m);
         let at = |x: f64, z: f64| world_from_gripper * Point3::new(x, 0.0, z);
         let lines = [
-            [at(0.0, 0.0), at(0.0, 0.06)],
-            [at(-half, 0.06), at(half, 0.06)],
-            [at(-half, 0.06), at(-half, 0.112)],
-            [at(half, 0.06), at(half, 0.112)],
+            [at(0.0, 0.0), at(0.0, base)],
+            [at(-half, base), at(half, base)],
+            [at(-half, base), at(-half, tip)],
+            [at(half, base), at(half, tip)],
         ];
         for line in lines {
             self.add_path(&line, 0.0022, color);

@@ -1,6 +1,8 @@
 //! The parallel gripper at the arm's end.
 
-use super::{GripperSettings, KinematicModel, RobotError};
+use std::path::Path;
+
+use super::{GripperDescription, GripperSettings, KinematicModel, RobotError};
 use crate::geometry::Pose;
 
 /// A parallel gripper. Its frame follows ACRONYM: origin at the hand link's origin, +z approach, x closing.
@@ -16,6 +18,9 @@ pub struct Gripper {
 }
 
 /// Box model of a parallel gripper in its own frame, m. Used where grasps are judged without an arm.
+///
+/// Frame: origin at the hand's mounting face, +z approach, +x closing. All values are those of the open gripper; the
+/// fingers close along x.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GripperGeometry {
@@ -28,26 +33,42 @@ pub struct GripperGeometry {
     /// Size of one finger along x (closing) and y.
     pub finger_thickness_m: f64,
     pub finger_width_m: f64,
-    /// The hand's body: half extents (x closing, y, z) about a centre on the z axis.
-    pub palm_half_extents_m: [f64; 3],
-    pub palm_center_z_m: f64,
+    /// The flat face that grips, from the tip upwards along z, and along y.
+    pub pad_length_m: f64,
+    pub pad_width_m: f64,
+    /// How far the finger's inner face lies back from the pad where the finger begins; in between it slopes.
+    pub recess_m: f64,
+    /// Usual depth of contacts behind the tips: poses of the field turn about the point between the fingers there.
+    pub grasp_depth_m: f64,
+    /// The hand's body. It keeps its place while the fingers close.
+    pub palm: Vec<GripperBox>,
 }
 
 /// A box in the gripper frame, m.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GripperBox {
     pub center_m: [f64; 3],
+    /// Along x (closing), y and z.
     pub half_extents_m: [f64; 3],
 }
+
+/// No part of a gripper is larger, m; catches millimetres.
+const LARGEST_M: f64 = 0.5;
 
 impl Gripper {
     /// Places the gripper of the settings at the tool.
     pub(super) fn place(
         settings: &GripperSettings,
+        settings_folder: &Path,
         kinematics: &KinematicModel,
         robot: &urdf_rs::Robot,
     ) -> Result<Self, RobotError> {
-        settings.geometry.validate()?;
+        let geometry = match &settings.geometry_file {
+            Some(file) => GripperDescription::load(&settings_folder.join(file))?.geometry,
+            None => settings.geometry.clone(),
+        };
+        geometry.validate()?;
         for finger in &settings.finger_joints {
             if !robot.joints.iter().any(|j| j.name == *finger) {
                 let existing: Vec<_> = robot.joints.iter().map(|j| j.name.as_str()).collect();
@@ -73,7 +94,7 @@ impl Gripper {
             tool_from_gripper: kinematics.body_from_tool().inverse()
                 * body_from_hand
                 * hand_from_gripper,
-            geometry: settings.geometry.clone(),
+            geometry,
         })
     }
 
@@ -84,50 +105,102 @@ impl Gripper {
 }
 
 impl Default for GripperGeometry {
-    /// The Franka hand, from the maker's published drawing: 80 mm stroke, hand 204 x 63 x 66 mm (rounded),
-    /// finger tips 112 mm from the flange.
+    /// The Franka hand, as in `config/grippers/franka_hand.yaml`.
     fn default() -> Self {
+        // Slabs of the hand from the flange to the fingers: it narrows from 63 to 35 mm across the closing direction.
+        let slab = |z: [f64; 2], half_x: f64, half_y: f64| GripperBox {
+            center_m: [0.0, 0.0, 0.5 * (z[0] + z[1])],
+            half_extents_m: [half_x, half_y, 0.5 * (z[1] - z[0])],
+        };
         Self {
             max_opening_m: 0.08,
             tip_m: 0.112,
             finger_base_m: 0.0584,
             finger_thickness_m: 0.014,
             finger_width_m: 0.021,
-            palm_half_extents_m: [0.102, 0.0315, 0.033],
-            palm_center_z_m: 0.033,
+            pad_length_m: 0.0175,
+            pad_width_m: 0.0175,
+            recess_m: 0.0025,
+            grasp_depth_m: 0.012,
+            palm: vec![
+                slab([0.0, 0.016], 0.103, 0.0315),
+                slab([0.016, 0.034], 0.1025, 0.0289),
+                slab([0.034, 0.052], 0.101, 0.0245),
+                slab([0.052, 0.066], 0.1, 0.0203),
+            ],
         }
     }
 }
 
 impl GripperGeometry {
-    fn validate(&self) -> Result<(), RobotError> {
-        let sizes = [
-            ("max_opening_m", self.max_opening_m),
-            ("finger_thickness_m", self.finger_thickness_m),
-            ("finger_width_m", self.finger_width_m),
-            ("tip_m - finger_base_m", self.tip_m - self.finger_base_m),
-            (
-                "palm_half_extents_m",
-                self.palm_half_extents_m
-                    .into_iter()
-                    .fold(f64::INFINITY, f64::min),
-            ),
+    /// Names the first value that no gripper can have, and its limit.
+    pub fn problem(&self) -> Option<String> {
+        let positive = [
+            ("max_opening_m", self.max_opening_m, LARGEST_M),
+            ("tip_m", self.tip_m, LARGEST_M),
+            ("tip_m - finger_base_m", self.finger_m(), LARGEST_M),
+            ("finger_thickness_m", self.finger_thickness_m, LARGEST_M),
+            ("finger_width_m", self.finger_width_m, LARGEST_M),
+            ("pad_length_m", self.pad_length_m, self.finger_m()),
+            ("pad_width_m", self.pad_width_m, self.finger_width_m),
+            ("grasp_depth_m", self.grasp_depth_m, self.tip_m),
         ];
-        match sizes
-            .into_iter()
-            .find(|(_, value)| !(value.is_finite() && *value > 0.0))
-        {
-            Some((what, value)) => Err(RobotError::Gripper {
-                reason: format!("{what} is {value}, it must be greater than 0"),
-            }),
-            None => Ok(()),
+        let too = |(what, value, most): (&str, f64, f64)| {
+            (!(value > 0.0 && value <= most))
+                .then(|| format!("{what} is {value}, it must be greater than 0 and at most {most}"))
+        };
+        if let Some(problem) = positive.into_iter().find_map(too) {
+            return Some(problem);
         }
+        if !(0.0..=self.finger_thickness_m).contains(&self.recess_m) {
+            return Some(format!(
+                "recess_m is {}, it must be 0 to finger_thickness_m, {}",
+                self.recess_m, self.finger_thickness_m
+            ));
+        }
+        if self.palm.is_empty() {
+            return Some("palm has no box, it must have at least 1".into());
+        }
+        self.palm.iter().enumerate().find_map(|(i, part)| {
+            let half = part
+                .half_extents_m
+                .map(|half| ("half_extents_m", half, 1e-6));
+            let center = part.center_m.map(|center| ("center_m", center, -LARGEST_M));
+            half.into_iter()
+                .chain(center)
+                .find(|(_, value, least)| !(*value >= *least && *value <= LARGEST_M))
+                .map(|(what, value, least)| {
+                    format!("palm[{i}].{what} has {value}, it must be {least} to {LARGEST_M}")
+                })
+        })
     }
 
-    /// Palm, finger at +x, finger at -x, for a distance of the pads.
-    pub fn boxes(&self, opening_m: f64) -> [GripperBox; 3] {
-        let half_length = 0.5 * (self.tip_m - self.finger_base_m);
-        let finger = |side: f64| GripperBox {
+    fn validate(&self) -> Result<(), RobotError> {
+        self.problem()
+            .map_or(Ok(()), |reason| Err(RobotError::Gripper { reason }))
+    }
+
+    /// Height of the point between the fingers about which poses of the field turn, m.
+    pub fn finger_centre_m(&self) -> f64 {
+        self.tip_m - self.grasp_depth_m
+    }
+
+    fn finger_m(&self) -> f64 {
+        self.tip_m - self.finger_base_m
+    }
+
+    /// How far the palm reaches from the z axis along x and y, m.
+    pub fn palm_reach_m(&self) -> [f64; 2] {
+        [0, 1].map(|a| {
+            let reach = |part: &GripperBox| part.center_m[a].abs() + part.half_extents_m[a];
+            self.palm.iter().map(reach).fold(0.0, f64::max)
+        })
+    }
+
+    /// The fingers at +x and -x for a distance of the pads.
+    pub fn fingers(&self, opening_m: f64) -> [GripperBox; 2] {
+        let half_length = 0.5 * self.finger_m();
+        [1.0, -1.0].map(|side| GripperBox {
             center_m: [
                 side * 0.5 * (opening_m + self.finger_thickness_m),
                 0.0,
@@ -138,11 +211,12 @@ impl GripperGeometry {
                 0.5 * self.finger_width_m,
                 half_length,
             ],
-        };
-        let palm = GripperBox {
-            center_m: [0.0, 0.0, self.palm_center_z_m],
-            half_extents_m: self.palm_half_extents_m,
-        };
-        [palm, finger(1.0), finger(-1.0)]
+        })
+    }
+
+    /// Everything that the gripper is made of, for a distance of the pads: the fingers, then the palm.
+    pub fn boxes(&self, opening_m: f64) -> impl Iterator<Item = GripperBox> + '_ {
+        let fingers = self.fingers(opening_m).into_iter();
+        fingers.chain(self.palm.iter().copied())
     }
 }

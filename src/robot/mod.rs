@@ -5,6 +5,7 @@ mod collision;
 mod collision_build;
 mod error;
 mod gripper;
+mod gripper_file;
 mod inverse_kinematics;
 mod joints;
 mod kinematics;
@@ -26,6 +27,7 @@ use std::path::Path;
 pub use collision::{AllowedReason, CollisionModel, LinkShape, Sphere, SphereCover, SphereGroup};
 pub use error::RobotError;
 pub use gripper::{Gripper, GripperBox, GripperGeometry};
+pub use gripper_file::GripperDescription;
 pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};
 pub use kinematics::{KinematicModel, MAX_JOINTS};
 pub use lane_frame::{BodyWrenches, KinematicState, LaneFrame};
@@ -48,13 +50,13 @@ pub struct RobotModel {
 }
 
 impl RobotModel {
-    /// From URDF text. Relative mesh and SRDF paths count from the current folder.
+    /// From URDF text. Relative mesh, SRDF and gripper paths count from the current folder.
     pub fn from_urdf(urdf: &str, settings: &RobotSettings) -> Result<RobotModel, RobotError> {
         Self::build(urdf, settings, Path::new(""), Path::new(""))
     }
 
-    /// From a URDF file and a settings file (YAML). Mesh paths are relative to the URDF file, package folders
-    /// and the SRDF file to the settings file.
+    /// From a URDF file and a settings file (YAML). Mesh paths are relative to the URDF file, package folders,
+    /// the SRDF file and the gripper file to the settings file.
     pub fn load(urdf_file: &Path, settings_file: &Path) -> Result<RobotModel, RobotError> {
         let mut settings = RobotSettings::from_yaml(&read(settings_file)?)?;
         let settings_folder = settings_file.parent().unwrap_or(Path::new(""));
@@ -70,7 +72,7 @@ impl RobotModel {
         urdf: &str,
         settings: &RobotSettings,
         mesh_folder: &Path,
-        srdf_folder: &Path,
+        settings_folder: &Path,
     ) -> Result<RobotModel, RobotError> {
         settings.validate()?;
         let robot = urdf::parse(urdf)?;
@@ -78,13 +80,18 @@ impl RobotModel {
         let kinematics = tree.kinematics()?;
         let limits = tree.limits()?;
         let srdf = match &settings.srdf_file {
-            Some(file) => self_pairs::srdf_pairs(&read(&srdf_folder.join(file))?)?,
+            Some(file) => self_pairs::srdf_pairs(&read(&settings_folder.join(file))?)?,
             None => Vec::new(),
         };
         let mut collision = collision_build::build(&robot, &kinematics, settings, mesh_folder)?;
         self_pairs::derive(&mut collision, &kinematics, &limits, settings, &srdf)?;
         let gripper = match &settings.gripper {
-            Some(gripper) => Some(Gripper::place(gripper, &kinematics, &robot)?),
+            Some(gripper) => Some(Gripper::place(
+                gripper,
+                settings_folder,
+                &kinematics,
+                &robot,
+            )?),
             None => None,
         };
         Ok(RobotModel {

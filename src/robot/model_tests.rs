@@ -366,6 +366,7 @@ fn the_gripper_is_placed_at_the_tool() {
         finger_joints: vec!["jf".into()],
         hand_from_gripper,
         geometry: GripperGeometry::default(),
+        geometry_file: None,
     };
     settings.gripper = Some(gripper.clone());
     let robot = RobotModel::from_urdf(MIMIC_URDF, &settings).unwrap();

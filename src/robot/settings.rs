@@ -112,6 +112,9 @@ pub struct GripperSettings {
     pub hand_from_gripper: PoseSettings,
     #[serde(default)]
     pub geometry: GripperGeometry,
+    /// File of the gripper (`config/grippers`) whose geometry is taken instead; relative to the settings file.
+    #[serde(default)]
+    pub geometry_file: Option<PathBuf>,
 }
 
 /// A pose as URDF writes it: metres, and fixed-axis roll, pitch, yaw in rad.

@@ -143,6 +143,11 @@ fn load_settings(path: &Path) -> Result<RobotSettings, RobotSourceError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let absolute = |file: &mut PathBuf| *file = folder.join(&*file);
     settings.srdf_file.iter_mut().for_each(absolute);
+    let gripper_file = settings
+        .gripper
+        .iter_mut()
+        .flat_map(|g| &mut g.geometry_file);
+    gripper_file.for_each(absolute);
     settings.package_paths.values_mut().for_each(absolute);
     Ok(settings)
 }

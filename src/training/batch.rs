@@ -227,7 +227,7 @@ impl BatchMaker {
     }
 
     fn finger_centre(&self, grid_from_gripper: &Isometry3<f64>) -> Point3<f64> {
-        grid_from_gripper * Point3::new(0.0, 0.0, self.settings.finger_centre_m)
+        grid_from_gripper * Point3::new(0.0, 0.0, self.settings.finger_centre_m())
     }
 }
 

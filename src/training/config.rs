@@ -1,11 +1,13 @@
 //! What a training run is: read from YAML, written into the weights it makes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::{AntipodalSettings, Category};
 use crate::field::FieldSettings;
+use crate::robot::{GripperDescription, RobotError};
 
 /// What the network learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,6 +76,22 @@ pub struct DataConfig {
     /// Quads of the mesh from which contacts are drawn, m.
     pub mesh_spacing_m: f64,
     pub antipodal: AntipodalSettings,
+}
+
+impl TrainingConfig {
+    /// Reads a configuration (YAML). Beside the fields of this type it may have `gripper`: a gripper file, relative to the
+    /// configuration's folder, or its content.
+    ///
+    /// # Errors
+    /// [`RobotError::File`], [`RobotError::Gripper`].
+    pub fn load(path: &Path) -> Result<Self, RobotError> {
+        let (mut config, gripper): (Self, _) = GripperDescription::load_beside(path)?;
+        if let Some(gripper) = gripper {
+            config.field.gripper_name = gripper.name;
+            config.field.gripper = gripper.geometry;
+        }
+        Ok(config)
+    }
 }
 
 impl Default for TrainingConfig {

@@ -200,18 +200,27 @@ impl Dataset {
         Self::generate(wanted, config, gripper, made)
     }
 
-    /// The objects of a folder of grasp files (`dfp data`), and the files that could not be used. Objects with too few
-    /// grasps, or larger than the training cube holds in any orientation, are left out.
+    /// The objects of a folder of grasp files (`dfp data`), and the files that could not be used, such as those for another
+    /// gripper than the one of this name. Objects with too few grasps, or larger than the training cube holds in any orientation, are left out.
     ///
     /// # Errors
     /// [`GraspFileError::Io`] where the folder cannot be read at all.
     pub fn from_folder(
         folder: &Path,
         least_grasps: usize,
+        gripper_name: &str,
     ) -> Result<(Self, Vec<GraspFileError>), GraspFileError> {
         let (files, mut bad) = load_folder(folder)?;
         let mut data = Self::default();
         for file in files {
+            if file.about.gripper.name != gripper_name {
+                bad.push(GraspFileError::Gripper {
+                    name: file.about.name,
+                    found: file.about.gripper.name,
+                    expected: gripper_name.into(),
+                });
+                continue;
+            }
             if file.holding.len() < least_grasps.max(1) || file.radius_m() > MAX_RADIUS_M {
                 data.left_out.push(file.about.name);
                 continue;

@@ -146,7 +146,7 @@ pub fn evaluate_with_torch(
         .map(|p| Vector3::new(p[0] as f64, p[1] as f64, p[2] as f64))
         .collect();
     let cells = FeatureCells::new(grid);
-    let finger_centre = Point3::new(0.0, 0.0, settings.finger_centre_m);
+    let finger_centre = Point3::new(0.0, 0.0, settings.finger_centre_m());
     let mut buffer = QueryBuffer::default();
     for pose in object_from_gripper {
         let pose: Isometry3<f64> = nalgebra::convert(*pose);
@@ -185,7 +185,7 @@ pub fn evaluate_with_torch(
         .zip(scaled.chunks_exact(6))
         .map(|(pose, g)| {
             let force = Vector3::new(g[0], g[1], g[2]) / settings.schedule.sigma_m(t);
-            let lever = pose.rotation * Vector3::new(0.0, 0.0, settings.finger_centre_m as f32);
+            let lever = pose.rotation * Vector3::new(0.0, 0.0, settings.finger_centre_m() as f32);
             let torque = Vector3::new(g[3], g[4], g[5]) / sigma + lever.cross(&force);
             [force.x, force.y, force.z, torque.x, torque.y, torque.z]
         })

@@ -105,10 +105,14 @@ impl Trainer {
         };
         std::fs::create_dir_all(folder).map_err(io)?;
         let start = match start {
-            Some(start) if *start.settings() != config.field => {
-                return Err(TrainingError::OtherSettings)
+            Some(start) => {
+                let field = &config.field;
+                let start = start.with_gripper(&field.gripper_name, &field.gripper)?;
+                if start.settings() != field {
+                    return Err(TrainingError::OtherSettings);
+                }
+                start
             }
-            Some(start) => start,
             None => GraspNetwork::untrained(config.field.clone(), config.seed)?,
         };
         let mut network = TorchNetwork::new(&start, device, true);

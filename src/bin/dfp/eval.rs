@@ -117,7 +117,7 @@ fn grasps(args: GraspArgs) -> Result<()> {
                         .or(problem.take());
                 }
                 if args.picture.is_some() && tiles.len() == first {
-                    tiles.push(Tile::of_evaluation(object));
+                    tiles.push(Tile::of_evaluation(object, &network.settings().gripper));
                 }
                 bar.inc(1);
             },

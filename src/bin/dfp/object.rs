@@ -146,9 +146,11 @@ fn draw(model: &ObjectModel, path: &Path) -> anyhow::Result<()> {
         palette::MESH,
     );
     let grasps = prepare_grasps(model);
+    let gripper = &model.field.settings().gripper;
     // From the best to the worst, not only the best, which are often alike.
     for grasp in grasps.iter().step_by(grasps.len().div_ceil(DRAWN).max(1)) {
-        picture.add_grasp(&grasp.object_from_gripper, grasp.width_m, palette::GRASP);
+        let pose = &grasp.object_from_gripper;
+        picture.add_grasp(pose, gripper, grasp.width_m, palette::GRASP);
     }
     render(&picture, &Camera::around(&picture, -0.7, 0.35))
         .save(path)

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use diffusion_field_planner::data::{GraspFile, ObjectEvaluation};
 use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::picture::{palette, render, Camera, PictureScene};
+use diffusion_field_planner::robot::GripperGeometry;
 use diffusion_field_planner::scene::{MeshDistance, Shape, TriangleMesh};
 use image::RgbImage;
 
@@ -17,8 +18,6 @@ const COLUMNS: u32 = 4;
 const GRASPS: usize = 14;
 const AZIMUTH_RAD: f32 = 0.8;
 const ELEVATION_RAD: f32 = 0.45;
-/// Distance of the drawn fingers where it is not known, m.
-const DRAWN_OPENING_M: f64 = 0.08;
 /// Quads of the drawn meshes of evaluated objects, m.
 const MESH_SPACING_M: f64 = 0.002;
 
@@ -26,24 +25,28 @@ const MESH_SPACING_M: f64 = 0.002;
 pub struct Tile {
     mesh: TriangleMesh,
     grasps: Vec<(Pose, f64)>,
+    gripper: GripperGeometry,
 }
 
 impl Tile {
     pub fn of_file(file: &GraspFile) -> Self {
-        let grasps = file.holding.iter().map(|&pose| (pose, DRAWN_OPENING_M));
+        let gripper = &file.about.gripper.geometry;
+        let grasps = file.holding.iter().map(|&p| (p, gripper.max_opening_m));
         Self {
             mesh: file.mesh.clone(),
             grasps: grasps.collect(),
+            gripper: gripper.clone(),
         }
     }
 
     /// What a user would get: the filtered grasps.
-    pub fn of_evaluation(evaluated: &ObjectEvaluation) -> Self {
+    pub fn of_evaluation(evaluated: &ObjectEvaluation, gripper: &GripperGeometry) -> Self {
         let grasps = evaluated.filtered.iter();
         let grasps = grasps.map(|g| (g.object_from_gripper, g.width_m));
         Self {
             mesh: evaluated.object.mesh(MESH_SPACING_M),
             grasps: grasps.collect(),
+            gripper: gripper.clone(),
         }
     }
 }
@@ -73,7 +76,7 @@ fn drawn(tile: &Tile) -> Result<RgbImage> {
     scene.add_shape(&shape, &Pose::identity(), palette::TARGET);
     let step = tile.grasps.len().div_ceil(GRASPS).max(1);
     for (pose, opening_m) in tile.grasps.iter().step_by(step) {
-        scene.add_grasp(pose, *opening_m, palette::GRASP);
+        scene.add_grasp(pose, &tile.gripper, *opening_m, palette::GRASP);
     }
     let camera = Camera {
         width: TILE.0,

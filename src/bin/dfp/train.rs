@@ -52,10 +52,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let text = std::fs::read_to_string(&args.config)
-        .with_context(|| format!("reading {}", args.config.display()))?;
-    let mut config: TrainingConfig = serde_yaml::from_str(&text)
-        .with_context(|| format!("reading {}", args.config.display()))?;
+    let mut config = TrainingConfig::load(&args.config)?;
     config.seed = args.seed.unwrap_or(config.seed);
     let device = if args.cuda {
         tch::Device::Cuda(0)
@@ -127,7 +124,8 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn data_of_folder(folder: &Path, config: &TrainingConfig) -> Result<Dataset> {
-    let (data, bad) = Dataset::from_folder(folder, config.data.least_grasps)?;
+    let (data, bad) =
+        Dataset::from_folder(folder, config.data.least_grasps, &config.field.gripper_name)?;
     for problem in bad {
         eprintln!("warning: left out: {problem}");
     }

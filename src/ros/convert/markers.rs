@@ -45,7 +45,7 @@ pub fn of_plan(robot: &RobotModel, plan: &Plan, frame: &str, stamp: TimeNs) -> M
     }
     if let (Some(grasp), Some(gripper)) = (&plan.grasp, &robot.gripper) {
         let geometry = &gripper.geometry;
-        for (i, body) in geometry.boxes(geometry.max_opening_m).iter().enumerate() {
+        for (i, body) in geometry.boxes(geometry.max_opening_m).enumerate() {
             let [x, y, z] = body.center_m;
             let center = Pose::from_parts(
                 Translation3::new(x, y, z),

@@ -9,8 +9,6 @@ use crate::robot::GripperGeometry;
 use crate::scene::SignedDistance;
 use nalgebra::Point3;
 
-/// Height of the pads above the finger tips, m (the Franka hand's rubber pads).
-const PAD_HEIGHT_M: f64 = 0.018;
 /// Rays across the pads, along y and along z.
 const RAYS_Y: usize = 7;
 const RAYS_Z: usize = 7;
@@ -43,7 +41,7 @@ pub fn closing_contact(
     for iy in 0..RAYS_Y {
         for iz in 0..RAYS_Z {
             let y = geometry.finger_width_m * ((iy as f64 + 0.5) / RAYS_Y as f64 - 0.5);
-            let z = geometry.tip_m - PAD_HEIGHT_M * (iz as f64 + 0.5) / RAYS_Z as f64;
+            let z = geometry.tip_m - geometry.pad_length_m * (iz as f64 + 0.5) / RAYS_Z as f64;
             extents.extend(extent_on_ray(object, object_from_gripper, [y, z], half));
         }
     }

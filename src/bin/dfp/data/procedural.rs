@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
 use diffusion_field_planner::data::{generate_folder, Category, GenerateSettings, Made, Shard};
+use diffusion_field_planner::robot::GripperDescription;
 
 use super::{object_bar, report};
 
@@ -15,7 +16,8 @@ use super::{object_bar, report};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     dfp data procedural --out out/data --objects 40 --grasps 400\n  \
-    dfp data procedural --out out/data --objects 1000 --shard 3/16 --categories mug,cup,bowl")]
+    dfp data procedural --out out/data --objects 1000 --shard 3/16 --categories mug,cup,bowl\n  \
+    dfp data procedural --out out/robotiq --gripper config/grippers/robotiq_2f85.yaml")]
 pub struct Args {
     /// Folder of the files; made where it is missing
     #[arg(long)]
@@ -38,6 +40,9 @@ pub struct Args {
     /// Settings of candidates, labels and gripper (YAML); those given as options win
     #[arg(long)]
     settings: Option<PathBuf>,
+    /// Gripper file (config/grippers); the Franka hand if neither this nor the settings name one
+    #[arg(long)]
+    gripper: Option<PathBuf>,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -45,13 +50,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let mut settings: GenerateSettings = match &args.settings {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("reading {}", path.display()))?;
-            serde_yaml::from_str(&text).with_context(|| format!("reading {}", path.display()))?
-        }
+        Some(path) => GenerateSettings::load(path)?,
         None => GenerateSettings::default(),
     };
+    if let Some(path) = &args.gripper {
+        settings.gripper = GripperDescription::load(path)?;
+    }
     settings.counts.holding = args.grasps;
     settings.counts.failing = args.grasps;
     let categories = args

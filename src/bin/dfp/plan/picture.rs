@@ -78,7 +78,12 @@ pub fn save(
     if let (Some(world_from_gripper), Some(gripper)) = (&motion.world_from_gripper, &robot.gripper)
     {
         let opening_m = motion.width_m.unwrap_or(gripper.geometry.max_opening_m);
-        picture.add_grasp(world_from_gripper, opening_m, palette::GRASP);
+        picture.add_grasp(
+            world_from_gripper,
+            &gripper.geometry,
+            opening_m,
+            palette::GRASP,
+        );
     }
     let camera = Camera::around(&picture, AZIMUTH_RAD, ELEVATION_RAD);
     render(&picture, &camera)
