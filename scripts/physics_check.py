@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Do grasps hold in MuJoCo, in a Franka hand of real geometry? Labels against physics, by category.
+"""Do grasps hold in MuJoCo, in a hand of real geometry? Labels against physics, by category.
 
   scripts/physics_check.py --data FOLDER                  labels of a `dfp data` folder against physics
   scripts/physics_check.py grasps.json...                 grasps of `dfp grasps --mesh MESH --out grasps.json`
   scripts/physics_check.py grasps.json --mesh mug.obj --scale 0.001
+  scripts/physics_check.py grasps.json --gripper config/grippers/robotiq_2f85.yaml
 
 The object floats (no gravity), the fingers close under a force limit, the hand shakes along the approach and turns to and
-fro about the jaw axis; a grasp holds if the open gripper starts free and both fingers touch the object at the end.
+fro about the jaw axis; a grasp holds if the open gripper starts free and both fingers touch the object at the end. The Franka hand has the maker's own collision meshes, any other gripper the boxes of its
+file, which stands in the grasps' file too.
 MuJoCo and the hand's meshes come from PyPI into DFP_PREFIX (default .prefix) on first use. docs/DATA.md says more.
 """
 
@@ -63,6 +65,7 @@ def options():
     parser.add_argument("--data", type=Path, help="folder that `dfp data` wrote")
     parser.add_argument("--mesh", type=Path, help="mesh of the grasps (STL, OBJ or a `dfp data` file), if not the one named in them")
     parser.add_argument("--scale", type=float, help="metres per unit of --mesh")
+    parser.add_argument("--gripper", type=Path, help="gripper file (config/grippers), if not the gripper named with the grasps")
     parser.add_argument("--objects", type=int, default=6, help="objects of each category, with --data")
     parser.add_argument("--count", type=int, default=20, help="grasps of each object (of each label, with --data)")
     parser.add_argument("--best", action="store_true", help="of sampled grasps the first --count in rank instead of any")
@@ -79,7 +82,7 @@ def options():
 
 def load_sets(args):
     """What is to be tried, thinned out to the wanted counts; bad files are named and skipped."""
-    from physics_files import read_grasp_file, read_sampled
+    from physics_files import read_grasp_file, read_gripper, read_sampled
 
     sets = []
     for path in args.grasps:
@@ -98,6 +101,13 @@ def load_sets(args):
         if taken[grasps.category] < args.objects and (only is None or grasps.category in only):
             taken[grasps.category] += 1
             sets.append(grasps)
+    if args.gripper:
+        name, geometry = read_gripper(args.gripper)
+        for grasps in sets:
+            grasps.gripper, grasps.geometry = name, geometry
+    for grasps in sets:
+        if grasps.gripper != "franka_hand" and grasps.geometry is None:
+            raise SystemExit(f"physics_check: {grasps.name}: gripper '{grasps.gripper}' without geometry; --gripper FILE gives it")
     return sets
 
 
@@ -119,10 +129,14 @@ def chosen(grasps, count, seed, best):
 
 def try_all(task):
     """Outcomes of an object's grasps as rows."""
-    from physics_world import World
+    from physics_world import World, box_hand, franka_hand
 
     grasps, places, folder = task
-    world = World(grasps.vertices_m, grasps.triangles, *(str(folder / name) for name in HAND_FILES))
+    if grasps.gripper == "franka_hand":
+        hand = franka_hand(*(str(folder / name) for name in HAND_FILES))
+    else:
+        hand = box_hand(grasps.geometry)
+    world = World(grasps.vertices_m, grasps.triangles, hand)
     rows = []
     for i in places:
         outcome = world.try_grasp(grasps.poses[i])

@@ -25,6 +25,9 @@ class GraspSet:
     reasons: list
     # Of sampled grasps: which set ("raw", "filtered", "data"; "sampled" where the file does not say). Else "".
     drawn: str = ""
+    # The gripper that the grasps are for: its name, and its geometry as in config/grippers (None: the file does not say).
+    gripper: str = "franka_hand"
+    geometry: dict | None = None
 
 
 def read_grasp_file(path):
@@ -50,6 +53,8 @@ def read_grasp_file(path):
         poses=np.concatenate([matrices(holding), matrices(failing)]),
         labels=[True] * len(holding) + [False] * len(failing),
         reasons=[""] * len(holding) + [names[i] for i in array("failure")],
+        gripper=about.get("gripper", {}).get("name", "franka_hand"),
+        geometry=about.get("gripper", {}).get("geometry"),
     )
 
 
@@ -82,7 +87,19 @@ def read_sampled(path, mesh=None, scale=None):
         poses=poses,
         labels=[grasp.get("holds") for grasp in text["grasps"]],
         reasons=[""] * len(poses),
+        gripper=text.get("gripper", "franka_hand"),
+        geometry=text.get("gripper_geometry"),
     )
+
+
+def read_gripper(path):
+    """Name and geometry of a gripper file."""
+    import yaml
+
+    gripper = yaml.safe_load(Path(path).read_text())
+    if not isinstance(gripper, dict) or not {"name", "geometry"} <= gripper.keys():
+        raise SystemExit(f"physics_check: {path}: a gripper file has 'name' and 'geometry'")
+    return gripper["name"], gripper["geometry"]
 
 
 def read_mesh(path):

@@ -1,8 +1,9 @@
-"""A free object between the fingers of a Franka hand in MuJoCo.
+"""A free object between the fingers of a hand in MuJoCo.
 
 The object is a shell of convex prisms: each triangle of its (thinned out) mesh, drawn inwards by a few millimetres, never
 through to the other side. Outside, that is the mesh itself, thin walls and hollows included, which a convex decomposition
-would fill or thicken. Hand and fingers are the convex hulls of Franka's own collision meshes.
+would fill or thicken. Hand and fingers of
+Franka are the convex hulls of the maker's collision meshes; those of other grippers are the boxes of their file.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ import numpy as np
 TRIANGLES = 900
 PRISM_DEPTH_M = 0.006
 LEAST_DEPTH_M = 0.0008
-# Franka hand: joint plane of the fingers, stroke of one finger, m; grasping force, N.
-FINGER_JOINT_Z_M, STROKE_M = 0.0584, 0.04
+# Franka hand: joint plane of the fingers, stroke of one finger, m.
+FRANKA_JOINT_Z_M, FRANKA_STROKE_M = 0.0584, 0.04
+# Franka's pads' middle, about which the hand turns, gripper frame, m.
+FRANKA_PIVOT_Z_M = 0.1034
+# Grasping force, N, within the range of both shipped grippers.
 FORCE_N = 40.0
 # Rubber on ceramics, wood, metal; ACRONYM's simulation uses 1.
 FRICTION = 0.8
@@ -30,9 +34,72 @@ SHAKE_M, SHAKE_HZ, SHAKES = 0.04, 2.5, 2
 TURN_RAD, TURN_HZ, TURNS = 0.7, 1.5, 2
 # Depth up to which the open gripper may start inside the object, m.
 OVERLAP_M = 0.001
-# The pads' middle, about which the hand turns, gripper frame, m.
-PIVOT_Z_M = 0.1034
 
+
+@dataclass
+class Hand:
+    """What closes on the object. MJCF parts in the gripper frame (+z approach, +x closing)."""
+
+    meshes: str
+    palm: str
+    # Bodies with a joint of 0 (closed) to the stroke (open); left moves along -x, right along +x.
+    fingers: str
+    # Of one finger, m.
+    stroke_m: float
+    # Height of the point about which the hand turns, m.
+    pivot_z_m: float
+
+
+def finger_body(side, place, turn, axis, stroke_m, geoms):
+    """A sliding finger."""
+    return (
+        f'<body name="{side}" pos="{place}" {turn}>'
+        f'<joint name="{side}" type="slide" axis="{axis}" range="0 {stroke_m}" armature="0.1" damping="20"/>{geoms}</body>'
+    )
+
+
+def franka_hand(hand_stl, finger_stl):
+    """The Franka hand from its own collision meshes, which close along y."""
+    turn = 'quat="0.70710678 0 0 {}0.70710678"'
+    place = f"0 0 {FRANKA_JOINT_Z_M}"
+    fingers = [
+        finger_body(side, place, turn.format(sign), "0 1 0", FRANKA_STROKE_M, f'<geom name="{side}" class="hand" mesh="finger"/>')
+        for side, sign in (("left", "-"), ("right", ""))
+    ]
+    return Hand(
+        meshes=f'<mesh name="hand" file="{hand_stl}"/><mesh name="finger" file="{finger_stl}"/>',
+        palm=f'<geom name="palm" class="hand" mesh="hand" {turn.format("-")}/>',
+        fingers="".join(fingers),
+        stroke_m=FRANKA_STROKE_M,
+        pivot_z_m=FRANKA_PIVOT_Z_M,
+    )
+
+
+def box_hand(geometry):
+    """A parallel gripper from the boxes of its file: the pad stands out of the rest of the finger by the recess."""
+
+    def box(center, half):
+        numbers = [" ".join(f"{x:.6f}" for x in values) for values in (center, half)]
+        return f'<geom class="hand" type="box" pos="{numbers[0]}" size="{numbers[1]}"/>'
+
+    tip, base, pad = geometry["tip_m"], geometry["finger_base_m"], geometry["pad_length_m"]
+    thickness, recess = geometry["finger_thickness_m"], geometry["recess_m"]
+    fingers = []
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        # The pad's face lies in the plane x = 0 of the finger's body.
+        back = sign * 0.5 * (thickness + recess), 0.0, 0.5 * (tip + base)
+        half = 0.5 * (thickness - recess), 0.5 * geometry["finger_width_m"], 0.5 * (tip - base)
+        front = sign * 0.25 * thickness, 0.0, tip - 0.5 * pad
+        front_half = 0.25 * thickness, 0.5 * geometry["pad_width_m"], 0.5 * pad
+        axis = f"{sign:.0f} 0 0"
+        fingers.append(finger_body(side, "0 0 0", "", axis, 0.5 * geometry["max_opening_m"], box(back, half) + box(front, front_half)))
+    return Hand(
+        meshes="",
+        palm="".join(box(part["center_m"], part["half_extents_m"]) for part in geometry["palm"]),
+        fingers="".join(fingers),
+        stroke_m=0.5 * geometry["max_opening_m"],
+        pivot_z_m=tip - 0.5 * pad,
+    )
 
 
 @dataclass
@@ -99,7 +166,7 @@ def mass_properties(vertices, triangles):
     return volume, (volumes[:, None] * (a + b + c)).sum(axis=0) / (4.0 * volume)
 
 
-def model_xml(hand_stl, finger_stl, pieces, mass_kg, centre_m, size_m):
+def model_xml(hand, pieces, mass_kg, centre_m, size_m):
     """MJCF of the hand at the origin and the free object."""
     meshes, geoms = [], []
     for i, piece in enumerate(pieces):
@@ -108,7 +175,6 @@ def model_xml(hand_stl, finger_stl, pieces, mass_kg, centre_m, size_m):
         geoms.append(f'<geom class="object" mesh="p{i}"/>')
     inertia = " ".join(f"{mass_kg * (size_m @ size_m - s * s) / 12.0 + 1e-6:.9f}" for s in size_m)
     centre = " ".join(f"{x:.6f}" for x in centre_m)
-    turn = 'quat="0.70710678 0 0 {}0.70710678"'
     return f"""
 <mujoco>
   <option timestep="{TIMESTEP_S}" gravity="0 0 0" cone="elliptic" impratio="10" integrator="implicitfast"/>
@@ -120,21 +186,13 @@ def model_xml(hand_stl, finger_stl, pieces, mass_kg, centre_m, size_m):
     <default class="hand"><geom contype="1" conaffinity="2" mass="0.1"/></default>
   </default>
   <asset>
-    <mesh name="hand" file="{hand_stl}"/><mesh name="finger" file="{finger_stl}"/>{''.join(meshes)}
+    {hand.meshes}{''.join(meshes)}
   </asset>
   <worldbody>
     <body name="hand">
       <joint name="along" type="slide" axis="0 0 1" armature="50"/>
-      <joint name="about" type="hinge" axis="1 0 0" pos="0 0 {PIVOT_Z_M}" armature="5"/>
-      <geom name="palm" class="hand" mesh="hand" {turn.format("-")}/>
-      <body name="left" pos="0 0 {FINGER_JOINT_Z_M}" {turn.format("-")}>
-        <joint name="left" type="slide" axis="0 1 0" range="0 {STROKE_M}" armature="0.1" damping="20"/>
-        <geom name="left" class="hand" mesh="finger"/>
-      </body>
-      <body name="right" pos="0 0 {FINGER_JOINT_Z_M}" {turn.format("")}>
-        <joint name="right" type="slide" axis="0 1 0" range="0 {STROKE_M}" armature="0.1" damping="20"/>
-        <geom name="right" class="hand" mesh="finger"/>
-      </body>
+      <joint name="about" type="hinge" axis="1 0 0" pos="0 0 {hand.pivot_z_m}" armature="5"/>
+      {hand.palm}{hand.fingers}
     </body>
     <body name="object"><freejoint/>
       <inertial pos="{centre}" mass="{mass_kg:.5f}" diaginertia="{inertia}"/>{''.join(geoms)}
@@ -153,12 +211,13 @@ def model_xml(hand_stl, finger_stl, pieces, mass_kg, centre_m, size_m):
 class World:
     """One object and the hand; `try_grasp` may be called any number of times."""
 
-    def __init__(self, vertices_m, triangles, hand_stl, finger_stl):
+    def __init__(self, vertices_m, triangles, hand):
         volume, centre = mass_properties(vertices_m, triangles)
         mass = max(DENSITY_KG_M3 * volume, LEAST_MASS_KG)
         size = vertices_m.max(axis=0) - vertices_m.min(axis=0)
         pieces = prisms(vertices_m, triangles)
-        self.model = mujoco.MjModel.from_xml_string(model_xml(hand_stl, finger_stl, pieces, mass, centre, size))
+        self.stroke_m = hand.stroke_m
+        self.model = mujoco.MjModel.from_xml_string(model_xml(hand, pieces, mass, centre, size))
         self.data = mujoco.MjData(self.model)
         body = self.model.body
         self.hand, self.fingers = body("hand").id, (body("left").id, body("right").id)
@@ -175,9 +234,9 @@ class World:
             return Outcome(False, "collides")
 
         def close(time_s):
-            data.ctrl[2:] = max(STROKE_M - CLOSING_M_S * time_s, -SQUEEZE_M)
+            data.ctrl[2:] = max(self.stroke_m - CLOSING_M_S * time_s, -SQUEEZE_M)
 
-        self._run((STROKE_M + SQUEEZE_M) / CLOSING_M_S + SETTLING_S, close)
+        self._run((self.stroke_m + SQUEEZE_M) / CLOSING_M_S + SETTLING_S, close)
         if self._touching() != {0, 1}:
             return Outcome(False, "misses")
         before = self._object_in_hand()
@@ -202,8 +261,8 @@ class World:
         mujoco.mju_mat2Quat(quaternion, gripper_from_object[:3, :3].reshape(-1))
         self.data.qpos[self.free : self.free + 7] = [*gripper_from_object[:3, 3], *quaternion]
         for side in ("left", "right"):
-            self.data.joint(side).qpos[0] = STROKE_M
-        self.data.ctrl[:] = [0.0, 0.0, STROKE_M, STROKE_M]
+            self.data.joint(side).qpos[0] = self.stroke_m
+        self.data.ctrl[:] = [0.0, 0.0, self.stroke_m, self.stroke_m]
         mujoco.mj_forward(self.model, self.data)
 
     def _run(self, duration_s, control):

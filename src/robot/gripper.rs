@@ -108,9 +108,9 @@ impl Default for GripperGeometry {
     /// The Franka hand, as in `config/grippers/franka_hand.yaml`.
     fn default() -> Self {
         // Slabs of the hand from the flange to the fingers: it narrows from 63 to 35 mm across the closing direction.
-        let slab = |z: [f64; 2], half_x: f64, half_y: f64| GripperBox {
-            center_m: [0.0, 0.0, 0.5 * (z[0] + z[1])],
-            half_extents_m: [half_x, half_y, 0.5 * (z[1] - z[0])],
+        let slab = |z_m: f64, half_extents_m: [f64; 3]| GripperBox {
+            center_m: [0.0, 0.0, z_m],
+            half_extents_m,
         };
         Self {
             max_opening_m: 0.08,
@@ -123,10 +123,10 @@ impl Default for GripperGeometry {
             recess_m: 0.0025,
             grasp_depth_m: 0.012,
             palm: vec![
-                slab([0.0, 0.016], 0.103, 0.0315),
-                slab([0.016, 0.034], 0.1025, 0.0289),
-                slab([0.034, 0.052], 0.101, 0.0245),
-                slab([0.052, 0.066], 0.1, 0.0203),
+                slab(0.008, [0.103, 0.0315, 0.008]),
+                slab(0.025, [0.1025, 0.0289, 0.009]),
+                slab(0.043, [0.101, 0.0245, 0.009]),
+                slab(0.059, [0.1, 0.0203, 0.007]),
             ],
         }
     }

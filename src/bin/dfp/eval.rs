@@ -191,6 +191,7 @@ fn write_object(
         let content = json!({
             "mesh": mesh_path, "scale": 1.0, "category": object.category.name(), "set": set,
             "object_seed": object.seed, "seed": settings.seed, "gripper": source.gripper_name(),
+            "gripper_geometry": source.gripper(),
             "frame": "mesh; gripper origin at the hand, +z approach, x closing", "grasps": grasps,
         });
         let path = folder.join(format!("{}_{set}.json", object.name()));

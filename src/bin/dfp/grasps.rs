@@ -101,6 +101,7 @@ fn sample(args: &Args, network: &GraspNetwork, settings: &SamplerSettings) -> Re
     }
     let result = json!({
         "mesh": path, "scale": args.scale, "seed": args.seed, "gripper": network.settings().gripper_name,
+        "gripper_geometry": network.settings().gripper,
         "frame": "scaled mesh; gripper origin at the hand, +z approach, x closing", "warning": warning,
         "bake_s": baked_s, "sample_s": sampled_s, "grasps": grasps.iter().map(grasp_json).collect::<Vec<_>>(),
     });
