@@ -43,7 +43,7 @@ pub const LARGEST_SIZE_M: f64 = 0.6;
 /// Longest sides outside this range get a warning: rare among things that a hand lifts, m.
 const USUAL_SIZE_M: [f64; 2] = [0.03, 0.35];
 /// Checks of grasps look nearer than this beyond their clearance, m.
-const NEAR_M: f64 = 0.005;
+pub const NEAR_M: f64 = 0.005;
 /// Places at which the thickness is measured.
 const THICKNESS_SAMPLES: usize = 400;
 /// Unit factors that meshes come with.
@@ -79,26 +79,9 @@ impl ObjectModel {
             name: name.clone(),
             source,
         })?;
-        let (low, high) = mesh.bounds();
-        let largest_m = (0..3).map(|a| high[a] - low[a]).fold(0.0, f64::max);
-        if !(LEAST_SIZE_M..=LARGEST_SIZE_M).contains(&largest_m) {
-            let hint = unit_hint(largest_m);
-            return Err(ObjectError::Size {
-                name,
-                largest_m,
-                hint,
-            });
-        }
         let opening_m = network.settings().gripper.max_opening_m;
-        let thinnest_m = thinnest(&mesh, &surface);
-        if thinnest_m > opening_m {
-            return Err(ObjectError::NothingFits {
-                name,
-                samples: THICKNESS_SAMPLES,
-                thinnest_m,
-                opening_m,
-            });
-        }
+        check_graspable(&name, &mesh, &surface, opening_m)?;
+        let (low, high) = mesh.bounds();
         let (origin, size) = network.grid_for(low, high);
         let distance = VoxelGrid::from_mesh(&surface, origin, network.settings().spacing_m, size);
         Ok(Self::from_parts(
@@ -159,6 +142,37 @@ impl ObjectModel {
             )
         })
     }
+}
+
+/// Whether a gripper that opens this far can hold the mesh anywhere.
+///
+/// # Errors
+/// [`ObjectError::Size`], [`ObjectError::NothingFits`].
+pub fn check_graspable(
+    name: &str,
+    mesh: &TriangleMesh,
+    surface: &MeshDistance,
+    opening_m: f64,
+) -> Result<(), ObjectError> {
+    let (low, high) = mesh.bounds();
+    let largest_m = (0..3).map(|a| high[a] - low[a]).fold(0.0, f64::max);
+    if !(LEAST_SIZE_M..=LARGEST_SIZE_M).contains(&largest_m) {
+        return Err(ObjectError::Size {
+            name: name.into(),
+            largest_m,
+            hint: unit_hint(largest_m),
+        });
+    }
+    let thinnest_m = thinnest(mesh, surface);
+    if thinnest_m > opening_m {
+        return Err(ObjectError::NothingFits {
+            name: name.into(),
+            samples: THICKNESS_SAMPLES,
+            thinnest_m,
+            opening_m,
+        });
+    }
+    Ok(())
 }
 
 /// `; scale 0.001 would make it 0.090 m`, if a usual unit factor gives a usual size.

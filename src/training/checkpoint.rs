@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::SafeTensors;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::{no_grad, Tensor};
 
-use super::config::TrainingConfig;
 use super::optimizer::Adam;
 use crate::field::network::host_copy;
 use crate::field::weights::{tensor_bytes, write_whole, Weight, WeightsError};
 
 /// Where a run stands, besides its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunState {
-    pub config: TrainingConfig,
+pub struct RunState<C> {
+    pub config: C,
     pub step: u64,
     /// Steps that Adam took.
     pub optimizer_steps: u64,
@@ -40,9 +40,9 @@ fn groups<'a>(
 }
 
 /// Writes a checkpoint; an interrupted write leaves the old one.
-pub fn save(
+pub fn save<C: Serialize>(
     path: &Path,
-    state: &RunState,
+    state: &RunState<C>,
     weights: &BTreeMap<String, Tensor>,
     average: &BTreeMap<String, Tensor>,
     adam: &Adam,
@@ -66,12 +66,12 @@ pub fn save(
 }
 
 /// Reads a checkpoint into the tensors of a run that was set up from the same configuration.
-pub fn load(
+pub fn load<C: DeserializeOwned>(
     path: &Path,
     weights: &mut BTreeMap<String, Tensor>,
     average: &mut BTreeMap<String, Tensor>,
     adam: &mut Adam,
-) -> Result<RunState, WeightsError> {
+) -> Result<RunState<C>, WeightsError> {
     let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
     let bytes = std::fs::read(path).map_err(|source| WeightsError::Io {
         path: path.into(),
@@ -87,7 +87,7 @@ pub fn load(
             key: STATE_KEY,
             problem: "missing".into(),
         })?;
-    let state: RunState = serde_json::from_str(state).map_err(|e| WeightsError::Metadata {
+    let state: RunState<C> = serde_json::from_str(state).map_err(|e| WeightsError::Metadata {
         key: STATE_KEY,
         problem: e.to_string(),
     })?;

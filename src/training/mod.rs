@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 mod optimizer;
+pub mod paper;
 pub mod query;
 mod record;
 pub mod trainer;

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use tch::{no_grad, Kind, Tensor};
 
 /// Decay of the gradient's mean and mean square.
-const BETAS: [f64; 2] = [0.9, 0.99];
+pub const BETAS: [f64; 2] = [0.9, 0.99];
+/// Torch's own, which the released code of SE(3)-DiffusionFields takes.
+pub const RELEASED_BETAS: [f64; 2] = [0.9, 0.999];
 const EPSILON: f64 = 1e-8;
 
 /// Adam (Kingma and Ba 2015, algorithm 1) over named weights.
@@ -14,10 +16,11 @@ pub struct Adam {
     pub mean: BTreeMap<String, Tensor>,
     pub mean_square: BTreeMap<String, Tensor>,
     pub steps: u64,
+    betas: [f64; 2],
 }
 
 impl Adam {
-    pub fn new(weights: &BTreeMap<String, Tensor>) -> Self {
+    pub fn new(weights: &BTreeMap<String, Tensor>, betas: [f64; 2]) -> Self {
         let zeros = || {
             weights
                 .iter()
@@ -29,15 +32,16 @@ impl Adam {
             mean: zeros(),
             mean_square: zeros(),
             steps: 0,
+            betas,
         }
     }
 
-    /// One step from the gradients in `weights`, which are cleared. Returns the gradient's norm before clipping.
+    /// One step from the gradients in `weights`, which are cleared; the learning rate may differ by name. Returns the gradient's norm before clipping.
     /// A gradient that is not finite is dropped, so one bad batch cannot end a run.
     pub fn step(
         &mut self,
         weights: &mut BTreeMap<String, Tensor>,
-        learning_rate: f64,
+        learning_rate: impl Fn(&str) -> f64,
         clip: f64,
     ) -> f64 {
         no_grad(|| {
@@ -52,7 +56,8 @@ impl Adam {
                 .double_value(&[]);
             let factor = if norm > clip { clip / norm } else { 1.0 };
             self.steps += norm.is_finite() as u64;
-            let corrections = BETAS.map(|beta| 1.0 - beta.powi(self.steps.min(1_000_000) as i32));
+            let betas = self.betas;
+            let corrections = betas.map(|beta| 1.0 - beta.powi(self.steps.min(1_000_000) as i32));
             for (name, weight) in weights.iter_mut() {
                 if !weight.requires_grad() || !weight.grad().defined() {
                     continue;
@@ -63,14 +68,14 @@ impl Adam {
                     let mean_square = &mut self.mean_square.get_mut(name);
                     if let (Some(mean), Some(mean_square)) = (mean, mean_square) {
                         let _ = mean
-                            .g_mul_scalar_(BETAS[0])
-                            .g_add_(&(&gradient * (1.0 - BETAS[0])));
+                            .g_mul_scalar_(betas[0])
+                            .g_add_(&(&gradient * (1.0 - betas[0])));
                         let _ = mean_square
-                            .g_mul_scalar_(BETAS[1])
-                            .g_add_(&(gradient.square() * (1.0 - BETAS[1])));
+                            .g_mul_scalar_(betas[1])
+                            .g_add_(&(gradient.square() * (1.0 - betas[1])));
+                        let rate = learning_rate(name) / corrections[0];
                         let scale = (&**mean_square / corrections[1]).sqrt() + EPSILON;
-                        let _ =
-                            weight.g_sub_(&(&**mean / scale * (learning_rate / corrections[0])));
+                        let _ = weight.g_sub_(&(&**mean / scale * rate));
                     }
                 }
                 weight.zero_grad();

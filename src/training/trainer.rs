@@ -13,7 +13,7 @@ use super::batch::{Batch, BatchMaker, HostBatch};
 use super::checkpoint::{self, RunState};
 use super::config::{Objective, TrainingConfig};
 use super::dataset::Dataset;
-use super::optimizer::{update_average, Adam};
+use super::optimizer::{update_average, Adam, BETAS};
 use super::record::Record;
 use super::validation::{sample_held_out, SampledScores};
 use crate::field::network::TorchNetwork;
@@ -40,6 +40,8 @@ pub enum TrainingError {
     },
     #[error("training: a classifier needs data with failures: data.failing_per_object, or a folder of grasp files")]
     NoFailures,
+    #[error("training: no GPU that torch can use")]
+    NoGpu,
     #[error("training: the batch thread ended early")]
     BatchThread,
 }
@@ -117,11 +119,11 @@ impl Trainer {
         };
         let mut network = TorchNetwork::new(&start, device, true);
         let mut average = TorchNetwork::new(&start, device, false);
-        let mut adam = Adam::new(&network.weights);
+        let mut adam = Adam::new(&network.weights, BETAS);
         let (mut step, mut trained_s) = (0, 0.0);
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
-            let state =
+            let state: RunState<TrainingConfig> =
                 checkpoint::load(&path, &mut network.weights, &mut average.weights, &mut adam)?;
             if state.config != config {
                 return Err(TrainingError::OtherConfig { path });
@@ -284,7 +286,7 @@ impl Trainer {
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
         let rate = config.learning_rate * warmup * (cosine + LEARNING_RATE_FLOOR);
         self.adam
-            .step(&mut self.network.weights, rate, config.gradient_clip);
+            .step(&mut self.network.weights, |_| rate, config.gradient_clip);
         // The average forgets the start faster than its decay alone would let it.
         let decay = config
             .ema_decay

@@ -57,6 +57,14 @@ struct GraspArgs {
     /// Weights; those that come with the program if not given
     #[arg(long)]
     weights: Option<PathBuf>,
+    /// Measure the paper's own model with these weights instead (see dfp train config/train_paper.yaml)
+    #[cfg(feature = "torch")]
+    #[arg(long, conflicts_with = "weights")]
+    paper: Option<PathBuf>,
+    /// Run the paper's own model on the GPU
+    #[cfg(feature = "torch")]
+    #[arg(long, requires = "paper")]
+    cuda: bool,
     /// Sampler settings (YAML)
     #[arg(long)]
     sampler: Option<PathBuf>,
@@ -79,14 +87,14 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn grasps(args: GraspArgs) -> Result<()> {
-    let network = network(args.weights.as_deref())?;
+    let (source, antipodal) = source(&args)?;
     let settings = EvaluationSettings {
         objects: args.objects,
         first_object: args.first_object,
         count: args.count,
         seed: args.seed,
         sampler: sampler_settings(args.sampler.as_deref(), false)?,
-        antipodal: trained_on(&network)?,
+        antipodal,
     };
     let categories = args
         .categories
@@ -107,17 +115,17 @@ fn grasps(args: GraspArgs) -> Result<()> {
         let mut problem = None;
         let first = tiles.len();
         scores.push(evaluate_category(
-            &network,
+            &*source,
             category,
             &settings,
             |object| {
                 if let Some(out) = &args.out {
-                    problem = write_object(out, object, &network, &settings)
+                    problem = write_object(out, object, &*source, &settings)
                         .err()
                         .or(problem.take());
                 }
                 if args.picture.is_some() && tiles.len() == first {
-                    tiles.push(Tile::of_evaluation(object, &network.settings().gripper));
+                    tiles.push(Tile::of_evaluation(object, source.gripper()));
                 }
                 bar.inc(1);
             },
@@ -136,6 +144,21 @@ fn grasps(args: GraspArgs) -> Result<()> {
         print_table(&scores, &settings);
     }
     Ok(())
+}
+
+/// What draws the grasps, and the grasps that it was trained towards.
+fn source(args: &GraspArgs) -> Result<(Box<dyn GraspSource>, AntipodalSettings)> {
+    #[cfg(feature = "torch")]
+    if let Some(path) = &args.paper {
+        use diffusion_field_planner::training::paper::{PaperGrasps, PaperModel};
+        let model =
+            PaperModel::load(path).with_context(|| format!("reading {}", path.display()))?;
+        let antipodal = model.config.data.antipodal.clone();
+        return Ok((Box::new(PaperGrasps::new(&model, args.cuda)?), antipodal));
+    }
+    let network = network(args.weights.as_deref())?;
+    let antipodal = trained_on(&network)?;
+    Ok((Box::new(network), antipodal))
 }
 
 /// The grasps that the weights were trained towards, from their notes; the usual ones without.

@@ -12,6 +12,8 @@ mod smoothness;
 mod tiles;
 #[cfg(feature = "torch")]
 mod train;
+#[cfg(feature = "torch")]
+mod train_paper;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,195 @@
+//! The paper's own model from configuration to judged grasps, on a tiny set.
+#![cfg(feature = "torch")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use diffusion_field_planner::data::{
+    evaluate_category, AntipodalSettings, Category, EvaluationSettings,
+};
+use diffusion_field_planner::field::{GraspNetwork, SamplerSettings, WeightsError};
+use diffusion_field_planner::training::config::DataConfig;
+use diffusion_field_planner::training::paper::{
+    holds_paper_model, BatchMaker, CodeFit, Denoising, NetworkSize, PaperConfig, PaperGrasps,
+    PaperModel, PaperTrainer,
+};
+use diffusion_field_planner::training::{Dataset, Progress, StopReason, TrainingError};
+
+fn config() -> PaperConfig {
+    PaperConfig {
+        steps: 60,
+        objects_per_step: 2,
+        poses_per_object: 32,
+        sdf_points_per_object: 200,
+        sdf_samples_per_object: 1000,
+        learning_rate_end: 0.1,
+        ema_decay: 0.9,
+        log_every_steps: 10,
+        sampling_every_steps: 30,
+        samples_per_object: 4,
+        checkpoint_every_steps: 1000,
+        network: NetworkSize {
+            hidden: 48,
+            code: 8,
+            encoding: 8,
+            dropout: 0.2,
+        },
+        code_fit: CodeFit {
+            samples: 500,
+            points_per_step: 100,
+            steps: 20,
+            ..CodeFit::default()
+        },
+        data: DataConfig {
+            objects: [(Category::Box, 2), (Category::Cylinder, 1)].into(),
+            held_out_per_category: 1,
+            grasps_per_object: 40,
+            least_grasps: 20,
+            ..DataConfig::default()
+        },
+        ..PaperConfig::default()
+    }
+}
+
+fn stop_at(step: u64) -> impl FnMut(&Progress) -> ControlFlow<()> {
+    move |progress| match progress.step {
+        s if s >= step => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+fn rows(path: &Path) -> Vec<Vec<f64>> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines()
+        .skip(1)
+        .map(|line| line.split(',').map(|x| x.parse().unwrap()).collect())
+        .collect()
+}
+
+// One test: dropout draws from a generator that all threads of a process share.
+#[test]
+fn a_run_learns_resumes_exactly_and_its_weights_draw_grasps_that_the_evaluation_judges() {
+    let config = config();
+    let data = Dataset::training(&config.data, &config.gripper, || {});
+    let held_out = Dataset::held_out(&config.data, &config.gripper, || {});
+    assert_eq!((data.objects.len(), held_out.objects.len()), (3, 2));
+    let batches = BatchMaker::new(&config, &data, || {});
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = |config: &PaperConfig, name: &str| {
+        PaperTrainer::new(config.clone(), 3, &folder.path().join(name), false)
+    };
+
+    let mut whole = trainer(&config, "whole").unwrap();
+    let reason = whole.run(&batches, &held_out, None, stop_at(1000)).unwrap();
+    assert_eq!((reason, whole.step()), (StopReason::Finished, 60));
+    let curves = rows(&folder.path().join("whole/curves.csv"));
+    assert_eq!(curves.len(), 6);
+    // An energy without slope has a denoising loss of 1; the distance starts from noise.
+    assert!(curves[5][2] < 1.02, "{curves:?}");
+    assert!(curves[5][3] < 0.7 * curves[0][3], "{curves:?}");
+    let samples = rows(&folder.path().join("whole/samples.csv"));
+    assert_eq!(samples.len(), 2);
+    assert!(samples[1][4] > 0.0 && samples[1][6] > 0.0 && samples[1][6] < 0.1);
+
+    let mut first = trainer(&config, "broken").unwrap();
+    let reason = first.run(&batches, &held_out, None, stop_at(23)).unwrap();
+    assert_eq!(reason, StopReason::Interrupted);
+    let mut second = trainer(&config, "broken").unwrap();
+    assert_eq!(second.step(), 23);
+    second
+        .run(&batches, &held_out, None, stop_at(1000))
+        .unwrap();
+    let (resumed, unbroken) = (second.model().unwrap(), whole.model().unwrap());
+    // The notes tell the time, which differs.
+    let without_notes = |mut model: PaperModel| {
+        model.notes.clear();
+        model
+    };
+    assert_eq!(without_notes(resumed), without_notes(unbroken.clone()));
+    let other = PaperConfig {
+        denoising: Denoising::LieGroup,
+        ..config.clone()
+    };
+    assert!(matches!(
+        trainer(&other, "broken"),
+        Err(TrainingError::OtherConfig { .. })
+    ));
+    let mut lie_group = trainer(&other, "lie_group").unwrap();
+    let batches = BatchMaker::new(&other, &data, || {});
+    lie_group
+        .run(&batches, &Dataset::default(), None, stop_at(3))
+        .unwrap();
+
+    let path = whole.weights_path();
+    assert!(holds_paper_model(&path).unwrap());
+    assert_eq!(PaperModel::load(&path).unwrap(), unbroken);
+    judge(&unbroken);
+}
+
+/// Grasps of a hardly trained model stand in the same table as the field's.
+fn judge(model: &PaperModel) {
+    let source = PaperGrasps::new(model, false).unwrap();
+    let settings = EvaluationSettings {
+        objects: 1,
+        first_object: 0,
+        count: 5,
+        seed: 0,
+        sampler: SamplerSettings::default(),
+        antipodal: AntipodalSettings::default(),
+    };
+    let mut raw = Vec::new();
+    let scores = evaluate_category(&source, Category::Box, &settings, |object| {
+        raw = object.raw.clone();
+        for grasp in &object.filtered {
+            assert!(grasp.object_from_gripper.translation.vector.norm() < 1.0);
+        }
+    })
+    .unwrap();
+    assert_eq!((scores.n, raw.len()), (5, 5));
+    assert!(raw.windows(2).all(|pair| pair[0].energy <= pair[1].energy));
+    assert!(scores.emd_paper > 0.0 && scores.data_success > 0.9);
+    let mut again = Vec::new();
+    evaluate_category(&source, Category::Box, &settings, |object| {
+        again = object.raw.clone();
+    })
+    .unwrap();
+    assert_eq!(raw, again);
+}
+
+#[test]
+fn other_files_and_impossible_settings_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let field = folder.path().join("field.safetensors");
+    GraspNetwork::shipped().unwrap().save(&field).unwrap();
+    assert!(!holds_paper_model(&field).unwrap());
+    assert!(matches!(
+        PaperModel::load(&field),
+        Err(WeightsError::Metadata { key: "model", .. })
+    ));
+    let path = folder.path().join("paper.safetensors");
+    PaperModel::untrained(config(), 3)
+        .unwrap()
+        .save(&path)
+        .unwrap();
+    assert!(PaperModel::load(&path).is_ok());
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(PaperModel::load(&path).is_err());
+    let narrow = PaperConfig {
+        network: NetworkSize {
+            hidden: 64,
+            code: 64,
+            encoding: 64,
+            dropout: 0.2,
+        },
+        ..config()
+    };
+    assert!(matches!(
+        PaperModel::untrained(narrow, 3),
+        Err(WeightsError::Settings(_))
+    ));
+    for name in ["config/train_paper.yaml", "config/train_paper_small.yaml"] {
+        let config = PaperConfig::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        assert_eq!(config.problem(), None);
+    }
+}
