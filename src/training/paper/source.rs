@@ -50,6 +50,8 @@ impl PaperGrasps {
     /// # Errors
     /// [`TrainingError::NoGpu`] if one is asked for.
     pub fn new(model: &PaperModel, cuda: bool) -> Result<Self, TrainingError> {
+        // Threads that wait for each other cost more than they bring where cores are shared.
+        tch::set_num_threads(model.config.torch_threads);
         Ok(Self {
             config: model.config.clone(),
             network: model.to_network(device(cuda)?, false).folded(),
