@@ -51,8 +51,8 @@ pub struct Args {
 /// Evaluations of a short and of a long descent.
 const SHORT: usize = 65;
 const LONG: usize = 650;
-/// Steps down the classifier as shares of the finest level's variance; they span a factor of 3000.
-const CLASSIFIER_RATES: [f32; 6] = [0.3, 3.0, 10.0, 30.0, 100.0, 1000.0];
+/// Steps down the classifier as shares of the finest level's variance; they span more than a factor of 300.
+const CLASSIFIER_RATES: [f32; 6] = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1];
 /// First lengths of descents of the classifier whose steps are as long however flat it is, rad.
 const CLASSIFIER_LENGTHS: [f32; 3] = [0.03, 0.1, 0.3];
 /// A coarser single level of the field, rad.
