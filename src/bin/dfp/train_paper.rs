@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::{bail, Result};
-use diffusion_field_planner::training::paper::{BatchMaker, PaperConfig, PaperTrainer};
+use diffusion_field_planner::training::paper::{device, BatchMaker, PaperConfig, PaperTrainer};
 use indicatif::ProgressBar;
 
 use crate::train::{data_sets, finish, shown, style, Args};
@@ -12,6 +12,8 @@ pub fn run(args: Args) -> Result<()> {
     if args.start_from.is_some() {
         bail!("--start-from: the paper's model has a code for each object of its own run; resume that run instead");
     }
+    // Making the data takes minutes: a missing GPU is better known before.
+    device(args.cuda)?;
     config.seed = args.seed.unwrap_or(config.seed);
     let (data, held_out) = data_sets(&args, &config.data, (&config.gripper_name, &config.gripper))?;
     if data.objects.is_empty() {

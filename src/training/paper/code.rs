@@ -90,6 +90,7 @@ mod tests {
 
     #[test]
     fn the_code_behind_some_distances_is_found_again_by_each_object_alone() {
+        tch::set_num_threads(1);
         let size = NetworkSize {
             hidden: 48,
             code: 6,

@@ -27,7 +27,7 @@ pub use noise::sigma;
 pub use run::PaperTrainer;
 pub use sampler::{anneal, AnnealedLangevin, Wrench};
 pub use settings::{CodeFit, Denoising, NetworkSize, PaperConfig};
-pub use source::PaperGrasps;
+pub use source::{device, PaperGrasps};
 pub use surface_samples::SurfaceSamples;
 pub use weights::{holds_paper_model, PaperModel};
 
