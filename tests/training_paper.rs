@@ -3,9 +3,11 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use diffusion_field_planner::data::{
-    evaluate_category, AntipodalSettings, Category, EvaluationSettings,
+    evaluate_category, AntipodalSettings, Category, EvaluationSettings, GraspSource,
+    ProceduralObject,
 };
 use diffusion_field_planner::field::{GraspNetwork, SamplerSettings, WeightsError};
 use diffusion_field_planner::training::config::DataConfig;
@@ -66,9 +68,12 @@ fn rows(path: &Path) -> Vec<Vec<f64>> {
         .collect()
 }
 
-// One test: dropout draws from a generator that all threads of a process share.
+/// Dropout draws from a generator that all threads of a process share: one run at a time.
+static ONE_RUN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_run_learns_resumes_exactly_and_its_weights_draw_grasps_that_the_evaluation_judges() {
+    let _alone = ONE_RUN.lock();
     let config = config();
     let data = Dataset::training(&config.data, &config.gripper, || {});
     let held_out = Dataset::held_out(&config.data, &config.gripper, || {});
@@ -154,6 +159,64 @@ fn judge(model: &PaperModel) {
     })
     .unwrap();
     assert_eq!(raw, again);
+}
+
+#[test]
+fn samples_of_a_model_that_knows_a_single_grasp_gather_about_it() {
+    let _alone = ONE_RUN.lock();
+    let config = PaperConfig {
+        steps: 250,
+        objects_per_step: 1,
+        poses_per_object: 100,
+        sdf_points_per_object: 50,
+        learning_rate: 4e-3,
+        learning_rate_end: 0.02,
+        sampling_every_steps: 0,
+        network: NetworkSize {
+            hidden: 64,
+            code: 4,
+            encoding: 16,
+            dropout: 0.0,
+        },
+        data: DataConfig {
+            objects: [(Category::Box, 1)].into(),
+            ..config().data
+        },
+        ..config()
+    };
+    let mut data = Dataset::training(&config.data, &config.gripper, || {});
+    data.objects[0].object_from_gripper.truncate(1);
+    let grasp = data.objects[0].object_from_gripper[0];
+    let folder = tempfile::tempdir().unwrap();
+    let batches = BatchMaker::new(&config, &data, || {});
+    let mut trainer = PaperTrainer::new(config.clone(), 1, folder.path(), false).unwrap();
+    trainer
+        .run(&batches, &Dataset::default(), None, stop_at(1000))
+        .unwrap();
+    let source = PaperGrasps::new(&trainer.model().unwrap(), false).unwrap();
+    let object = ProceduralObject::new(Category::Box, config.data.first_seed);
+    let mesh = Arc::new(object.mesh(0.003));
+    let drawn =
+        source
+            .prepare(object.name(), mesh)
+            .unwrap()
+            .draw(&SamplerSettings::default(), 0..31, 0);
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let away_m = |p: &diffusion_field_planner::geometry::Pose| {
+        (p.translation.vector - grasp.translation.vector).norm()
+    };
+    let away_m = median(drawn.iter().map(|(p, _)| away_m(p)).collect());
+    let turn = median(
+        drawn
+            .iter()
+            .map(|(p, _)| p.rotation.angle_to(&grasp.rotation))
+            .collect(),
+    );
+    // They start 20 cm and 130 deg away.
+    assert!(away_m < 0.03 && turn < 0.5, "{away_m} m, {turn} rad");
 }
 
 #[test]
