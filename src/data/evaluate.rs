@@ -1,15 +1,18 @@
 //! How good sampled grasps are: success by the closed-form checks on the exact solid, likeness to the data.
 
 use std::ops::Range;
-use std::sync::Arc;
 
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
 use serde::Serialize;
 
 use super::antipodal::{antipodal_grasps, AntipodalSettings};
 use super::grasp_source::GraspSource;
 use super::label::{FingerFace, Label, LabelLimits};
 use super::metrics::{coverage, earth_movers_distance, PoseCost};
-use super::procedural::{Category, ProceduralObject};
+use super::procedural::Category;
+use super::subject::Subject;
 use crate::field::contact::gripper_collides;
 use crate::field::{select_grasps, Grasp, ObjectError, SamplerSettings};
 use crate::geometry::Pose;
@@ -24,10 +27,6 @@ pub const COLLISION_TOLERANCE_M: f64 = 0.001;
 /// A data grasp is covered by a sample this near, m and deg both.
 pub const COVERED_M: f64 = 0.02;
 pub const COVERED_DEG: f64 = 30.0;
-/// Quads of the meshes that the sampler is given, m.
-const MESH_SPACING_M: f64 = 0.002;
-/// Quads of the meshes from which the data's contacts are drawn, m.
-const DATA_MESH_SPACING_M: f64 = 0.003;
 /// Best grasps by energy that are counted apart.
 const BEST: usize = 20;
 /// Mixed into object seeds so that data grasps and shapes draw different numbers.
@@ -132,12 +131,12 @@ impl Tally {
 /// Grasps drawn on one object and what became of them.
 #[derive(Debug, Clone)]
 pub struct ObjectEvaluation {
-    pub object: ProceduralObject,
+    pub object: Subject,
     /// Every sample, best first.
     pub raw: Vec<Grasp>,
     /// What [`select_grasps`] leaves: free, closing on the object, distinct.
     pub filtered: Vec<Grasp>,
-    /// Grasps of the data's own making: two halves of `count` each.
+    /// Grasps of the generator on the same body: two halves of `count` each.
     pub data: Vec<Pose>,
     pub raw_tally: Tally,
     /// Of the raw samples that pass the collision filter alone.
@@ -185,21 +184,19 @@ impl Likeness {
     }
 }
 
-/// Draws grasps on one object and judges them. The sampler sees a mesh of the object; the judge sees the formula
-/// that the mesh was made from.
+/// Draws grasps on one object and judges them. The source sees a mesh of it, the judge the body itself. `number` counts
+/// the sampler's seed up from that of the settings.
 ///
 /// # Errors
 /// [`ObjectError`] of an object that cannot be grasped at all.
 pub fn evaluate_object(
     source: &dyn GraspSource,
-    category: Category,
+    object: Subject,
     number: u64,
     settings: &EvaluationSettings,
 ) -> Result<ObjectEvaluation, ObjectError> {
-    let object = ProceduralObject::new(category, settings.first_object + number);
     let gripper = source.gripper();
-    let mesh = Arc::new(object.mesh(MESH_SPACING_M));
-    let prepared = source.prepare(object.name(), mesh)?;
+    let prepared = source.prepare(object.name.clone(), object.seen.clone())?;
     let surface = prepared.surface();
     let raw_sampler = SamplerSettings {
         filter: false,
@@ -225,14 +222,14 @@ pub fn evaluate_object(
         &mut draw,
     );
     let data = antipodal_grasps(
-        &object.solid,
-        &object.mesh(DATA_MESH_SPACING_M),
+        &*object.solid,
+        &object.contacts,
         gripper,
         &settings.antipodal,
         2 * settings.count,
         DATA_SEED ^ object.seed,
     );
-    let judge = Judge::new(&object.solid, gripper);
+    let judge = Judge::new(&*object.solid, gripper);
     let tally = |grasps: &[Grasp]| judge.tally(grasps.iter().map(|g| &g.object_from_gripper));
     let is_free = |grasp: &&Grasp| {
         !gripper_collides(
@@ -251,12 +248,23 @@ pub fn evaluate_object(
         filtered_tally: tally(&filtered),
         best_tally: tally(&raw[..raw.len().min(BEST)]),
         data_tally: judge.tally(&data),
-        likeness: Likeness::new(&poses, &data),
+        likeness: Likeness::new(&poses, &reference(&object.known, &data)),
         object,
         raw,
         filtered,
         data,
     })
+}
+
+/// The grasps that samples are compared with: those that a data set brings, in any order, else the generator's.
+fn reference(known: &[Pose], generated: &[Pose]) -> Vec<Pose> {
+    if known.is_empty() {
+        return generated.to_vec();
+    }
+    let mut known = known.to_vec();
+    // A data set may list its grasps in an order that says something, and the two halves must not differ.
+    known.shuffle(&mut Pcg64Mcg::seed_from_u64(DATA_SEED));
+    known
 }
 
 /// Shares over all samples of all objects of a category. `relative`: divided by the success of the data's own grasps.
@@ -304,7 +312,7 @@ pub struct GraspScores {
 impl GraspScores {
     /// Sums the objects of a category up.
     pub fn new(
-        category: Category,
+        category: &str,
         settings: &EvaluationSettings,
         objects: &[ObjectEvaluation],
     ) -> Self {
@@ -317,12 +325,16 @@ impl GraspScores {
         let (raw, free) = (total(|o| &o.raw_tally), total(|o| &o.free_tally));
         let filtered = total(|o| &o.filtered_tally);
         let (best, data) = (total(|o| &o.best_tally), total(|o| &o.data_tally));
-        let relative = |tally: &Tally| tally.success() / data.success().max(1e-9);
+        let relative = |tally: &Tally| match data.held {
+            // Nothing to measure by.
+            0 => f64::NAN,
+            _ => tally.success() / data.success(),
+        };
         let rates: Vec<f64> = objects.iter().map(|o| o.raw_tally.success()).collect();
         let likeness: Vec<Likeness> = objects.iter().filter_map(|o| o.likeness).collect();
         let mean = |value: fn(&Likeness) -> f64| mean(likeness.iter().map(value));
         Self {
-            category: category.name().into(),
+            category: category.into(),
             objects: objects.len(),
             first_object: settings.first_object,
             seed: settings.seed,
@@ -365,9 +377,7 @@ fn standard_error(values: &[f64]) -> f64 {
     (squares / (values.len().max(2) - 1) as f64 / values.len().max(1) as f64).sqrt()
 }
 
-/// Evaluates the objects of a category one after another; those that cannot be grasped are left out.
-///
-/// `done` is called after each object with its result.
+/// Evaluates procedural objects of a category, as [`evaluate_row`].
 ///
 /// # Errors
 /// [`ObjectError`] if none of them can be grasped.
@@ -375,21 +385,39 @@ pub fn evaluate_category(
     source: &dyn GraspSource,
     category: Category,
     settings: &EvaluationSettings,
+    done: impl FnMut(&ObjectEvaluation),
+) -> Result<GraspScores, ObjectError> {
+    let seeds = (0..settings.objects as u64).map(|number| settings.first_object + number);
+    let objects = seeds.map(|seed| Subject::procedural(category, seed));
+    evaluate_row(source, category.name(), objects, settings, done)
+}
+
+/// Evaluates objects one after another and sums them up in a row; those that cannot be grasped are left out.
+///
+/// `done` is called after each object with its result.
+///
+/// # Errors
+/// [`ObjectError`] if none of them can be grasped.
+pub fn evaluate_row(
+    source: &dyn GraspSource,
+    category: &str,
+    objects: impl IntoIterator<Item = Subject>,
+    settings: &EvaluationSettings,
     mut done: impl FnMut(&ObjectEvaluation),
 ) -> Result<GraspScores, ObjectError> {
-    let mut objects = Vec::with_capacity(settings.objects);
+    let mut evaluated = Vec::new();
     let mut refused = None;
-    for number in 0..settings.objects as u64 {
-        match evaluate_object(source, category, number, settings) {
+    for (number, object) in objects.into_iter().enumerate() {
+        match evaluate_object(source, object, number as u64, settings) {
             Ok(object) => {
                 done(&object);
-                objects.push(object);
+                evaluated.push(object);
             }
             Err(error) => refused = Some(error),
         }
     }
     match refused {
-        Some(error) if objects.is_empty() => Err(error),
-        _ => Ok(GraspScores::new(category, settings, &objects)),
+        Some(error) if evaluated.is_empty() => Err(error),
+        _ => Ok(GraspScores::new(category, settings, &evaluated)),
     }
 }

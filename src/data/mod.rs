@@ -2,6 +2,7 @@
 
 pub mod acronym;
 pub mod antipodal;
+pub mod depth_view;
 pub mod evaluate;
 mod family;
 pub mod generate;
@@ -12,6 +13,7 @@ pub mod label;
 pub mod metrics;
 pub mod procedural;
 pub mod smoothness;
+pub mod subject;
 pub mod summary;
 pub mod surface_nets;
 
@@ -19,9 +21,10 @@ pub use acronym::{read_acronym, read_acronym_folder, AcronymError};
 pub use antipodal::{
     antipodal_grasps, labelled_grasps, AntipodalSettings, GraspCounts, LabelledGrasps,
 };
+pub use depth_view::{DepthCamera, DepthView};
 pub use evaluate::{
-    evaluate_category, EvaluationSettings, GraspScores, Judge, Likeness, ObjectEvaluation, Outcome,
-    Tally,
+    evaluate_category, evaluate_object, evaluate_row, EvaluationSettings, GraspScores, Judge,
+    Likeness, ObjectEvaluation, Outcome, Tally,
 };
 pub use generate::{generate_folder, generate_object, GenerateSettings, Made, Shard};
 pub use grasp_file::{load_folder, GraspFile, GraspFileError, ObjectSource};
@@ -30,4 +33,5 @@ pub use implicit::Solid;
 pub use label::{Failure, FingerFace, Label, LabelLimits};
 pub use procedural::{Category, ProceduralObject};
 pub use smoothness::{Descent, Ends, Slope, Testbed};
+pub use subject::Subject;
 pub use summary::{summarize, CategorySummary};

@@ -7,7 +7,7 @@ use nalgebra::Point3;
 use rand::{Rng, RngExt};
 use thiserror::Error;
 
-use super::{mesh_file, point_cloud};
+use super::{mesh_file, partial_cloud, point_cloud, Completion};
 
 /// Why a mesh cannot be used.
 #[derive(Debug, Error)]
@@ -35,9 +35,11 @@ pub enum MeshError {
     Empty { triangles: usize, vertices: usize },
     #[error(
         "the point cloud is open: at {percent:.0} % of its points both sides are outside; an object needs points all around, \
-         not of a single view"
+         or the viewpoint of a single view (--viewpoint)"
     )]
     OpenCloud { percent: f64 },
+    #[error("single view: {problem}")]
+    BadView { problem: String },
     #[error("mesh vertex {vertex} is not finite: {value:?}")]
     NotFinite { vertex: usize, value: [f64; 3] },
     #[error("mesh triangle {triangle} names vertex {index}, but there are {vertices} vertices")]
@@ -78,7 +80,37 @@ impl TriangleMesh {
     /// [`MeshError`] for an unreadable, unknown, truncated or malformed file, and for everything that
     /// [`TriangleMesh::validate`] refuses.
     pub fn load(path: impl AsRef<Path>, scale: f64) -> Result<Self, MeshError> {
-        let path = path.as_ref();
+        let mut mesh = Self::read(path.as_ref(), scale)?;
+        if mesh.triangles.is_empty() && mesh.vertices.len() >= point_cloud::LEAST_POINTS {
+            check_finite(&mesh.vertices)?;
+            mesh = point_cloud::surface(&mesh.vertices)?;
+        }
+        mesh.validate()?;
+        Ok(mesh)
+    }
+
+    /// Reads a point cloud that shows one side of an object, seen from `viewpoint_m`, and guesses the hidden side. Points
+    /// are multiplied by `scale`; the viewpoint stands in the frame of the scaled points, m.
+    ///
+    /// # Errors
+    /// As [`TriangleMesh::load`], and [`MeshError::BadView`].
+    pub fn load_view(
+        path: impl AsRef<Path>,
+        scale: f64,
+        viewpoint_m: [f64; 3],
+        completion: Completion,
+    ) -> Result<Self, MeshError> {
+        let cloud = Self::read(path.as_ref(), scale)?;
+        if !cloud.triangles.is_empty() {
+            return Err(MeshError::BadView {
+                problem: format!("{} is a mesh, not a point cloud", path.as_ref().display()),
+            });
+        }
+        partial_cloud::complete(&cloud.vertices, viewpoint_m, completion)
+    }
+
+    /// What stands in a file, scaled.
+    fn read(path: &Path, scale: f64) -> Result<Self, MeshError> {
         if !(scale.is_finite() && scale > 0.0) {
             return Err(MeshError::BadScale { scale });
         }
@@ -97,11 +129,6 @@ impl TriangleMesh {
             "ply" => mesh_file::read_ply(path, &bytes)?,
             _ => return Err(MeshError::UnknownFormat { path: path.into() }),
         };
-        if mesh.triangles.is_empty() && mesh.vertices.len() >= point_cloud::LEAST_POINTS {
-            check_finite(&mesh.vertices)?;
-            mesh = point_cloud::surface(&mesh.vertices)?;
-        }
-        mesh.validate()?;
         for vertex in &mut mesh.vertices {
             vertex.iter_mut().for_each(|x| *x *= scale);
         }

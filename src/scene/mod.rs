@@ -3,14 +3,17 @@
 //! Metres throughout; distances are negative inside. [`Scene`] is what a user describes, [`LaneScene`] is the
 //! same laid out for sixteen configurations at once.
 
+mod depth_grid;
 pub mod isosurface;
 mod lane_grid;
 mod lane_scene;
 pub mod mesh;
 pub mod mesh_distance;
 mod mesh_file;
+pub mod partial_cloud;
 pub mod point_cloud;
 mod shape;
+mod symmetry;
 mod validate;
 pub mod voxel;
 
@@ -20,6 +23,7 @@ use crate::geometry::Pose;
 pub use lane_scene::{LaneObstacle, LaneScene, ObstacleKind};
 pub use mesh::{MeshError, TriangleMesh};
 pub use mesh_distance::MeshDistance;
+pub use partial_cloud::Completion;
 pub use shape::Shape;
 pub use validate::SceneError;
 pub use voxel::VoxelGrid;

@@ -353,7 +353,7 @@ fn plane_normal(points: &[[f64; 3]], near: &[(usize, f64)]) -> Vector3<f64> {
 }
 
 /// Triangles with common corners as a mesh.
-fn merged(triangles: &[[Vector3<f64>; 3]]) -> TriangleMesh {
+pub(super) fn merged(triangles: &[[Vector3<f64>; 3]]) -> TriangleMesh {
     let mut mesh = TriangleMesh::default();
     let mut index_of: HashMap<[u64; 3], u32> = HashMap::new();
     for triangle in triangles {

@@ -3,14 +3,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use diffusion_field_planner::data::{
-    evaluate_category, AntipodalSettings, Category, EvaluationSettings, GraspScores, GraspSource,
-    Judge, ObjectEvaluation, Outcome,
+    evaluate_row, AntipodalSettings, EvaluationSettings, GraspScores, GraspSource, Judge,
+    ObjectEvaluation, Outcome,
 };
 use diffusion_field_planner::field::{Grasp, GraspNetwork};
 use diffusion_field_planner::geometry::Pose;
+use diffusion_field_planner::scene::MeshError;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
 
+use crate::eval_objects::ObjectArgs;
 use crate::grasps::{grasp_json, network, pose_rows, sampler_settings};
 use crate::tiles::{self, Tile};
 
@@ -29,28 +31,23 @@ enum What {
 
 /// Success, collision and likeness to the data of sampled grasps, by category.
 ///
-/// The sampler sees a mesh, the judge the formula that the mesh was made from. "raw" is every sample; "free" what passes
-/// the collision filter; "filtered" what a user gets (collision and contact filter, no twins). Success is relative to the
-/// data's own grasps under the same judge. EMD (paper's cost) and coverage stand beside the floor: one half of the data
-/// against the other.
+/// The sampler sees a mesh, the judge the formula that the mesh was made from, or with --mesh and --data the mesh itself.
+/// "raw" is every sample; "free" what passes the collision filter; "filtered" what a user gets (collision and contact filter,
+/// no twins). Success is relative to the data's own grasps under the same judge. EMD (paper's cost) and coverage stand beside
+/// the floor: one half of the data against the other.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     dfp eval grasps\n  \
     dfp eval grasps --categories mug --objects 10 -n 200 --json\n  \
+    dfp eval grasps --mesh mug.obj bottle.stl:0.001 --out out/foreign\n  \
+    dfp eval grasps --single-view --views 2 --out out/single_view\n  \
     dfp eval grasps --objects 2 --out out/eval && scripts/physics_check.py out/eval/*_raw.json")]
 struct GraspArgs {
-    /// Categories; all if not given
-    #[arg(long, value_delimiter = ',', default_values_t = Category::ALL.map(|c| c.name().to_string()))]
-    categories: Vec<String>,
-    /// Objects of each category
-    #[arg(long, default_value_t = 6)]
-    objects: usize,
+    #[command(flatten)]
+    objects: ObjectArgs,
     /// Samples of each object; data sets have as many
     #[arg(short = 'n', long = "count", default_value_t = 100)]
     count: usize,
-    /// Seed of the first object; training starts at 1000, validation at 500
-    #[arg(long, default_value_t = 0)]
-    first_object: u64,
     /// Seed of the sampler on the first object of a category
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -89,47 +86,49 @@ pub fn run(args: Args) -> Result<()> {
 fn grasps(args: GraspArgs) -> Result<()> {
     let (source, antipodal) = source(&args)?;
     let settings = EvaluationSettings {
-        objects: args.objects,
-        first_object: args.first_object,
+        objects: args.objects.objects,
+        first_object: args.objects.first_object,
         count: args.count,
         seed: args.seed,
         sampler: sampler_settings(args.sampler.as_deref(), false)?,
         antipodal,
     };
-    let categories = args
-        .categories
-        .iter()
-        .map(|name| name.parse().map_err(anyhow::Error::msg))
-        .collect::<Result<Vec<Category>>>()?;
+    let rows = args.objects.rows(source.gripper_name(), args.seed)?;
     if let Some(out) = &args.out {
         std::fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
     }
-    let bar = ProgressBar::new((categories.len() * args.objects) as u64);
+    let bar = ProgressBar::new(rows.iter().map(|row| row.objects.len() as u64).sum());
     bar.set_style(
         ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed} eta {eta}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let (mut scores, mut tiles) = (Vec::new(), Vec::new());
-    for category in categories {
-        bar.set_message(category.name());
+    for row in rows {
+        bar.set_message(row.category.clone());
         let mut problem = None;
         let first = tiles.len();
-        scores.push(evaluate_category(
-            &*source,
-            category,
-            &settings,
-            |object| {
-                if let Some(out) = &args.out {
-                    problem = write_object(out, object, &*source, &settings)
-                        .err()
-                        .or(problem.take());
-                }
-                if args.picture.is_some() && tiles.len() == first {
-                    tiles.push(Tile::of_evaluation(object, source.gripper()));
-                }
-                bar.inc(1);
-            },
-        )?);
+        let made = row.objects.into_iter().map(|make| make());
+        let objects = made.filter_map(|object| {
+            let problem = |e: MeshError| bar.println(format!("left out: {e}"));
+            object.map_err(problem).ok()
+        });
+        let evaluated = evaluate_row(&*source, &row.category, objects, &settings, |object| {
+            if let Some(out) = &args.out {
+                problem = write_object(out, object, &*source, &settings)
+                    .err()
+                    .or(problem.take());
+            }
+            if args.picture.is_some() && tiles.len() == first {
+                tiles.push(Tile::of_evaluation(object, source.gripper()));
+            }
+            bar.inc(1);
+        });
+        match evaluated {
+            Ok(row) => scores.push(row),
+            // One file that no grasp fits says nothing of the others.
+            Err(error) if args.objects.are_foreign() => bar.println(format!("left out: {error}")),
+            Err(error) => return Err(error.into()),
+        }
         if let Some(problem) = problem {
             return Err(problem);
         }
@@ -183,17 +182,9 @@ fn write_object(
     let write = |path: &Path, text: String| {
         std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     };
-    let mesh = object.mesh(0.002);
-    let mut text = String::new();
-    for [x, y, z] in &mesh.vertices {
-        text += &format!("v {x:.6} {y:.6} {z:.6}\n");
-    }
-    for [a, b, c] in &mesh.triangles {
-        text += &format!("f {} {} {}\n", a + 1, b + 1, c + 1);
-    }
-    let mesh_path = folder.join(format!("{}.obj", object.name()));
-    write(&mesh_path, text)?;
-    let judge = Judge::new(&object.solid, source.gripper());
+    let mesh_path = folder.join(format!("{}.obj", object.name));
+    write(&mesh_path, object.mesh.to_obj())?;
+    let judge = Judge::new(&*object.solid, source.gripper());
     let judged = |mut grasp: Value, pose: &Pose| {
         grasp["holds"] = json!(judge.outcome(pose) == Outcome::Holds);
         grasp
@@ -212,12 +203,12 @@ fn write_object(
         ("data", of_data.collect()),
     ] {
         let content = json!({
-            "mesh": mesh_path, "scale": 1.0, "category": object.category.name(), "set": set,
+            "mesh": mesh_path, "scale": 1.0, "category": object.category, "set": set,
             "object_seed": object.seed, "seed": settings.seed, "gripper": source.gripper_name(),
             "gripper_geometry": source.gripper(),
             "frame": "mesh; gripper origin at the hand, +z approach, x closing", "grasps": grasps,
         });
-        let path = folder.join(format!("{}_{set}.json", object.name()));
+        let path = folder.join(format!("{}_{set}.json", object.name));
         write(&path, serde_json::to_string(&content)?)?;
     }
     Ok(())
@@ -251,7 +242,10 @@ fn print_table(scores: &[GraspScores], settings: &EvaluationSettings) {
     };
     scores.iter().for_each(row);
     let mean = |value: fn(&GraspScores) -> f64| {
-        scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64
+        // A row whose generator finds no grasp has no relative figures.
+        let values = scores.iter().map(value).filter(|v| v.is_finite());
+        let (sum, count) = values.fold((0.0, 0), |(sum, n), v| (sum + v, n + 1));
+        sum / f64::from(count.max(1))
     };
     println!(
         "mean over categories: raw {:.3}, free {:.3}, filtered {:.3}, best 20 {:.3}, collision {:.3}, EMD / floor {:.3}, \

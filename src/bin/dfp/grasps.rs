@@ -7,7 +7,7 @@ use diffusion_field_planner::field::{
     sample_grasps, Grasp, GraspNetwork, ObjectModel, SamplerSettings,
 };
 use diffusion_field_planner::geometry::Pose;
-use diffusion_field_planner::scene::TriangleMesh;
+use diffusion_field_planner::scene::{Completion, TriangleMesh};
 use serde_json::{json, Value};
 
 /// Sample grasps for a mesh from the trained field.
@@ -16,14 +16,17 @@ use serde_json::{json, Value};
 /// x closing (that of ACRONYM).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    dfp grasps --mesh mug.obj --scale 0.001 -n 200 --seed 0 --out grasps.json")]
+    dfp grasps --mesh mug.obj --scale 0.001 -n 200 --seed 0 --out grasps.json\n  \
+    dfp grasps --mesh one_side.ply --viewpoint 0.3,-0.2,0.5")]
 pub struct Args {
-    /// Mesh file: STL, OBJ or PLY
+    /// Mesh file: STL, OBJ or PLY; also a point cloud
     #[arg(long)]
     mesh: PathBuf,
     /// Metres per unit of the mesh file
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    #[command(flatten)]
+    view: ViewArgs,
     /// Grasps to sample
     #[arg(short = 'n', long = "count", default_value_t = 200)]
     count: usize,
@@ -44,6 +47,51 @@ pub struct Args {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+}
+
+/// A point cloud of one side.
+#[derive(clap::Args)]
+pub struct ViewArgs {
+    /// Where a point cloud of one side was seen from: X,Y,Z in the frame of its points, m. Its back is then guessed
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 3,
+        allow_hyphen_values = true,
+        value_name = "X,Y,Z"
+    )]
+    viewpoint: Option<Vec<f64>>,
+    /// How the hidden side is guessed: hull, extruded, mirrored, carved
+    #[arg(long, requires = "viewpoint", default_value_t = Completion::default().name().to_string())]
+    completion: String,
+}
+
+impl ViewArgs {
+    /// The mesh of a file, or the surface of its point cloud.
+    pub fn load(&self, path: &Path, scale: f64) -> Result<TriangleMesh> {
+        let Some(viewpoint) = &self.viewpoint else {
+            return Ok(TriangleMesh::load(path, scale)?);
+        };
+        let viewpoint_m = viewpoint.as_slice().try_into();
+        let viewpoint_m = viewpoint_m.context("--viewpoint has three coordinates: X,Y,Z")?;
+        let completion: Completion = self.completion.parse().map_err(anyhow::Error::msg)?;
+        Ok(TriangleMesh::load_view(
+            path,
+            scale,
+            viewpoint_m,
+            completion,
+        )?)
+    }
+
+    /// What a user should know of a guessed object.
+    pub fn warning(&self) -> Option<String> {
+        self.viewpoint.as_ref().map(|_| {
+            format!(
+                "one side was seen, the other is a guess ({}): grasps that touch it may fail",
+                self.completion
+            )
+        })
+    }
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -82,15 +130,20 @@ pub fn sampler_settings(path: Option<&Path>, unfiltered: bool) -> Result<Sampler
 fn sample(args: &Args, network: &GraspNetwork, settings: &SamplerSettings) -> Result<()> {
     let path = &args.mesh;
     let started = Instant::now();
-    let mesh = Arc::new(TriangleMesh::load(path, args.scale)?);
+    let mesh = Arc::new(args.view.load(path, args.scale)?);
     let name = path
         .file_stem()
         .map_or("object".into(), |s| s.to_string_lossy().into_owned());
     let triangles = mesh.triangles.len();
     let object = ObjectModel::from_mesh(name, mesh, network)?;
     let baked_s = started.elapsed().as_secs_f64();
-    let warning = object.size_warning();
-    if let Some(warning) = &warning {
+    let warnings: Vec<String> = args
+        .view
+        .warning()
+        .into_iter()
+        .chain(object.size_warning())
+        .collect();
+    for warning in &warnings {
         eprintln!("warning: {warning}");
     }
     let started = Instant::now();
@@ -102,7 +155,7 @@ fn sample(args: &Args, network: &GraspNetwork, settings: &SamplerSettings) -> Re
     let result = json!({
         "mesh": path, "scale": args.scale, "seed": args.seed, "gripper": network.settings().gripper_name,
         "gripper_geometry": network.settings().gripper,
-        "frame": "scaled mesh; gripper origin at the hand, +z approach, x closing", "warning": warning,
+        "frame": "scaled mesh; gripper origin at the hand, +z approach, x closing", "warning": (!warnings.is_empty()).then(|| warnings.join(" ")),
         "bake_s": baked_s, "sample_s": sampled_s, "grasps": grasps.iter().map(grasp_json).collect::<Vec<_>>(),
     });
     if let Some(out) = &args.out {

@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod draw;
 mod eval;
+mod eval_objects;
 mod grasps;
 mod inspect;
 mod object;

@@ -10,9 +10,10 @@ use diffusion_field_planner::field::{GraspNetwork, ObjectModel, ObjectStore};
 use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::picture::{palette, render, Camera, PictureScene};
 use diffusion_field_planner::planner::prepare_grasps;
-use diffusion_field_planner::scene::{Shape, TriangleMesh};
+use diffusion_field_planner::scene::Shape;
 use serde_json::json;
 
+use crate::grasps::ViewArgs;
 use crate::plan::DEFAULT_WEIGHTS;
 
 /// Keep objects by name: mesh, signed distance, grasps. `dfp plan` and the node take them by that name.
@@ -20,6 +21,7 @@ use crate::plan::DEFAULT_WEIGHTS;
 #[command(after_help = "Examples:
   dfp object add mug.obj --scale 0.001 --name mug
   dfp object add scan.ply                  # a mesh, or a point cloud from all sides
+  dfp object add one_side.ply --viewpoint 0.3,-0.2,0.5
   dfp object list
   dfp object remove mug")]
 pub struct Args {
@@ -53,6 +55,8 @@ struct AddArgs {
     /// Metres per unit of the file.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    #[command(flatten)]
+    view: ViewArgs,
     /// Name to know it by; the file's if not given.
     #[arg(long)]
     name: Option<String>,
@@ -89,7 +93,7 @@ fn add(store: &ObjectStore, args: &AddArgs, as_json: bool) -> anyhow::Result<()>
     let stem = || args.file.file_stem().unwrap_or_default().to_string_lossy();
     let name = args.name.clone().unwrap_or_else(|| stem().into_owned());
     let started = Instant::now();
-    let mesh = Arc::new(TriangleMesh::load(&args.file, args.scale)?);
+    let mesh = Arc::new(args.view.load(&args.file, args.scale)?);
     let triangles = mesh.triangles.len();
     let model = ObjectModel::from_mesh(name, mesh, &network)?;
     let baked_s = started.elapsed().as_secs_f64();
@@ -98,7 +102,12 @@ fn add(store: &ObjectStore, args: &AddArgs, as_json: bool) -> anyhow::Result<()>
     let ready_s = started.elapsed().as_secs_f64();
     let picture = store.path(&model.name, "png");
     draw(&model, &picture)?;
-    let mut warnings: Vec<String> = model.size_warning().into_iter().collect();
+    let mut warnings: Vec<String> = args
+        .view
+        .warning()
+        .into_iter()
+        .chain(model.size_warning())
+        .collect();
     if grasps == 0 {
         let opening_mm = 1e3 * network.settings().gripper.max_opening_m;
         warnings.push(format!(

@@ -18,8 +18,6 @@ const COLUMNS: u32 = 4;
 const GRASPS: usize = 14;
 const AZIMUTH_RAD: f32 = 0.8;
 const ELEVATION_RAD: f32 = 0.45;
-/// Quads of the drawn meshes of evaluated objects, m.
-const MESH_SPACING_M: f64 = 0.002;
 
 /// An object to draw, with object_from_gripper and opening in metres of its grasps.
 pub struct Tile {
@@ -44,7 +42,7 @@ impl Tile {
         let grasps = evaluated.filtered.iter();
         let grasps = grasps.map(|g| (g.object_from_gripper, g.width_m));
         Self {
-            mesh: evaluated.object.mesh(MESH_SPACING_M),
+            mesh: (*evaluated.object.mesh).clone(),
             grasps: grasps.collect(),
             gripper: gripper.clone(),
         }
