@@ -67,7 +67,7 @@ fn the_camera_sees_points_of_the_near_side() {
 #[test]
 fn a_ball_a_box_and_a_cylinder_are_completed() {
     let shapes = [
-        (Shape::Sphere { radius_m: 0.04 }, 0.75),
+        (Shape::Sphere { radius_m: 0.04 }, 0.85),
         (
             Shape::Box {
                 half_extents_m: [0.02, 0.03, 0.05],
@@ -79,7 +79,7 @@ fn a_ball_a_box_and_a_cylinder_are_completed() {
                 radius_m: 0.03,
                 length_m: 0.12,
             },
-            0.6,
+            0.5,
         ),
     ];
     for (shape, least) in &shapes {
@@ -105,7 +105,6 @@ fn a_ball_a_box_and_a_cylinder_are_completed() {
         }
         println!("{shape:?}: {sums:.2?}");
         assert!(sums["mirrored"] > *least, "{shape:?}: {sums:?}");
-        assert!(sums["mirrored"] > sums["hull"], "{shape:?}: {sums:?}");
     }
 }
 
@@ -145,7 +144,7 @@ fn a_file_of_one_side_needs_its_viewpoint() {
     assert!(open.to_string().contains("--viewpoint"));
     let mesh =
         TriangleMesh::load_view(&path, 0.001, view.viewpoint_m, Completion::Mirrored).unwrap();
-    assert!(overlap(&Shape::Sphere { radius_m: 0.04 }, &mesh) > 0.75);
+    assert!(overlap(&Shape::Sphere { radius_m: 0.04 }, &mesh) > 0.85);
     std::fs::write(folder.path().join("mesh.obj"), mesh.to_obj()).unwrap();
     let refused = TriangleMesh::load_view(
         folder.path().join("mesh.obj"),

@@ -218,19 +218,19 @@ impl DepthGrid {
     /// Cosine between the surface's normal and the view.
     fn facing(&self, index: usize, depth: f64) -> f64 {
         let pixel = self.slope * depth;
-        self.local_plane(index, depth).map_or(1.0, |p| {
-            (1.0 + (p.x * p.x + p.y * p.y) / (pixel * pixel))
-                .sqrt()
-                .recip()
-        })
+        self.local_plane(index, depth, 0.1 * depth)
+            .map_or(1.0, |p| {
+                (1.0 + (p.x * p.x + p.y * p.y) / (pixel * pixel))
+                    .sqrt()
+                    .recip()
+            })
     }
 
-    /// Plane through the pixels of the same surface around one: change of depth from pixel to pixel along both axes, and how
+    /// Plane through the pixels around one whose depths differ by less than `jump`: change of depth from pixel to pixel along both axes, and how
     /// far the plane lies behind the pixel's own depth.
-    fn local_plane(&self, index: usize, depth: f64) -> Option<Vector3<f64>> {
+    fn local_plane(&self, index: usize, depth: f64, jump: f64) -> Option<Vector3<f64>> {
         const REACH: i64 = 3;
         let [i, j] = [(index / self.size[1]) as i64, (index % self.size[1]) as i64];
-        let jump = JUMP_PIXELS * self.slope * depth;
         let (mut normal, mut moment) = (Matrix3::zeros(), Vector3::zeros());
         for (a, b) in (-REACH..=REACH).flat_map(|a| (-REACH..=REACH).map(move |b| (a, b))) {
             let [x, y] = [i + a, j + b];
@@ -252,7 +252,8 @@ impl DepthGrid {
     fn smooth(&mut self) {
         let smoothed = (0..self.depth.len()).map(|index| {
             let depth = self.depth[index]?;
-            let offset = self.local_plane(index, depth).map_or(0.0, |p| p.z);
+            let jump = JUMP_PIXELS * self.slope * depth;
+            let offset = self.local_plane(index, depth, jump).map_or(0.0, |p| p.z);
             Some(depth + offset)
         });
         self.depth = smoothed.collect();

@@ -29,9 +29,9 @@ const REFINEMENTS: usize = 120;
 const CONTRADICTION: f64 = 4.0;
 const OPEN: f64 = 1.0;
 const FRONT: f64 = 0.12;
-/// A silhouette that is last seen at less than this cosine belongs to a round body, which goes on for that share of its width
-/// there and back.
-const ROUND: f64 = 0.35;
+/// A silhouette that is last seen at less than this cosine belongs to a round body, which goes on for half that share of its
+/// width there and back.
+const ROUND: f64 = 0.5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -171,7 +171,7 @@ impl<'a> View<'a> {
             rim: rim
                 .into_iter()
                 .step_by(step)
-                .map(|(p, c)| (p, if c < ROUND { c * width } else { 0.0 }))
+                .map(|(p, c)| (p, if c < ROUND { 0.5 * c * width } else { 0.0 }))
                 .collect(),
             seen: RTree::bulk_load(every(all.clone(), 2500).iter().map(|&p| p.into()).collect()),
             points: every(all, COMPARED),
