@@ -1,4 +1,5 @@
-//! Cost of the field: one evaluation at batch 64, the encoder, an object from a mesh, 200 grasps.
+//! Cost of the field: one evaluation at batch 64, the encoder, an object from a mesh, 200 grasps. With the feature `torch` the
+//! published network stands beside it, in libtorch on one thread.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -54,5 +55,33 @@ fn field(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, field);
+#[cfg(feature = "torch")]
+fn published_network(c: &mut Criterion) {
+    use diffusion_field_planner::training::paper::{PaperConfig, PaperModel};
+    use tch::{Device, Kind, Tensor};
+
+    const POSES: i64 = 64;
+    // Its cost does not depend on its weights.
+    let Ok(model) = PaperModel::untrained(PaperConfig::default(), 1) else {
+        return;
+    };
+    tch::set_num_threads(1);
+    let options = (Kind::Float, Device::Cpu);
+    let network = model.to_network(Device::Cpu, false).folded();
+    let rotations = Tensor::eye(3, options).repeat([POSES, 1, 1]);
+    let positions = Tensor::randn([POSES, 3], options);
+    let codes = Tensor::randn([POSES, model.config.network.code], options);
+    let levels = Tensor::full([POSES], 0.2, options);
+    let mut group = c.benchmark_group("field");
+    group.throughput(Throughput::Elements(POSES as u64));
+    group.sample_size(10);
+    group.bench_function("published network, energy and gradient of 64 poses", |b| {
+        b.iter(|| network.forces(&rotations, black_box(&positions), &codes, &levels, false))
+    });
+}
+
+#[cfg(not(feature = "torch"))]
+fn published_network(_: &mut Criterion) {}
+
+criterion_group!(benches, field, published_network);
 criterion_main!(benches);
