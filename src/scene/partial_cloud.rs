@@ -49,6 +49,8 @@ impl std::str::FromStr for Completion {
 
 /// Every seen surface is taken for this thick at least, m.
 const LEAST_THICKNESS_M: f64 = 0.006;
+/// Air that an open gripper should keep from a guessed body, whose hidden side may reach further, m.
+pub const GUESS_CLEARANCE_M: f64 = 0.005;
 /// Cells along the diagonal of the result, at most.
 const CELLS: f64 = 100.0;
 const RIM_CELLS: f64 = 3.0;

@@ -24,7 +24,7 @@ pub struct ObjectArgs {
     data: Option<PathBuf>,
     /// The sampler sees one side of each object, as a depth camera shows it, completed; judged is the whole object
     #[arg(long)]
-    single_view: bool,
+    pub single_view: bool,
     /// Random views of each object, with --single-view
     #[arg(long, default_value_t = 1)]
     views: u64,

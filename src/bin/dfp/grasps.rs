@@ -7,6 +7,7 @@ use diffusion_field_planner::field::{
     sample_grasps, Grasp, GraspNetwork, ObjectModel, SamplerSettings,
 };
 use diffusion_field_planner::geometry::Pose;
+use diffusion_field_planner::scene::partial_cloud::GUESS_CLEARANCE_M;
 use diffusion_field_planner::scene::{Completion, TriangleMesh};
 use serde_json::{json, Value};
 
@@ -96,7 +97,10 @@ impl ViewArgs {
 
 pub fn run(args: Args) -> Result<()> {
     let network = network(args.weights.as_deref())?;
-    let settings = sampler_settings(args.sampler.as_deref(), args.unfiltered)?;
+    let mut settings = sampler_settings(args.sampler.as_deref(), args.unfiltered)?;
+    if args.view.viewpoint.is_some() {
+        settings.tolerance_m = settings.tolerance_m.min(-GUESS_CLEARANCE_M);
+    }
     sample(&args, &network, &settings)
 }
 
