@@ -7,6 +7,7 @@ import time
 import pytest
 from conftest import PROJECT, Program, wait_for
 from diffusion_field_planner.action import PlanGraspMotion
+from diffusion_field_planner.srv import ListObjects
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionClient
 from robot_cell import JOINTS, LATCHED, READY, Cell, PlannerNode, from_above, goal, stamped, write_can
@@ -24,6 +25,8 @@ class Alone:
         self.peer = peer
         self.client = ActionClient(peer, PlanGraspMotion, Cell.NODE + "/plan_grasp_motion")
         assert self.client.wait_for_server(30)
+        # Discovery goes both ways and in order: a server that answers this client hears its goals, too.
+        peer.call(ListObjects, Cell.NODE + "/list_objects", ListObjects.Request())
         self.joint_states = peer.create_publisher(JointState, "joint_states", 10)
         self.poses = peer.create_publisher(PoseStamped, "object_pose", 10)
         self.description = peer.create_publisher(String, "robot_description", LATCHED)
