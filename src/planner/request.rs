@@ -61,8 +61,12 @@ pub struct PlanRequest {
     pub goal: Goal,
     /// Length of the straight approach along the gripper's axis [m]; 0: none.
     pub approach_distance_m: f64,
-    /// How far the grasped object is lifted straight up [m]; 0: not at all.
+    /// How far the grasped object is lifted straight up [m]; 0: not at all. A placed object comes down as far.
     pub lift_distance_m: f64,
+    /// Where the grasped object's frame is put; `None`: the object stays in the hand.
+    pub place_world_from_object: Option<Pose>,
+    /// How far the open hand draws back along its axis from the placed object [m].
+    pub retreat_distance_m: f64,
     /// Share of the velocity limits, (0, 1].
     pub velocity_scaling: f64,
     /// Share of the acceleration and jerk limits, (0, 1].
@@ -86,6 +90,8 @@ impl PlanRequest {
             goal,
             approach_distance_m: 0.1,
             lift_distance_m: 0.1,
+            place_world_from_object: None,
+            retreat_distance_m: 0.1,
             velocity_scaling: 1.0,
             acceleration_scaling: 1.0,
             collision_margin_m: 0.01,

@@ -36,6 +36,7 @@ pub fn validate(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanErr
     for (what, value) in [
         ("approach_distance_m", request.approach_distance_m),
         ("lift_distance_m", request.lift_distance_m),
+        ("retreat_distance_m", request.retreat_distance_m),
         ("collision_margin_m", request.collision_margin_m),
     ] {
         within(
@@ -58,7 +59,24 @@ pub fn validate(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanErr
         "it must be at least 1",
     )?;
     request.scene.validate()?;
-    goal(robot, &request.goal)
+    goal(robot, &request.goal)?;
+    place(request)
+}
+
+/// Only what is grasped can be put somewhere, and only an object with a known shape.
+fn place(request: &PlanRequest) -> Result<(), PlanError> {
+    let Some(world_from_object) = &request.place_world_from_object else {
+        return Ok(());
+    };
+    pose("place pose", world_from_object)?;
+    if request.goal.target().is_some() {
+        return Ok(());
+    }
+    Err(invalid(
+        "place pose".into(),
+        "given without an object".into(),
+        "placing needs a grasp goal with an object".into(),
+    ))
 }
 
 fn goal(robot: &RobotModel, goal: &Goal) -> Result<(), PlanError> {
