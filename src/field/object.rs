@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use nalgebra::Point3;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use thiserror::Error;
 
 use super::contact::exits_along;
 use super::{BakedField, Grasp, GraspNetwork, NearSurface};
+use crate::robot::{cover_held, Sphere};
 use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid};
 
@@ -61,7 +63,12 @@ pub struct ObjectModel {
     pub field: Arc<BakedField>,
     /// Drawn once, see [`ObjectModel::kept_grasps`].
     grasps: OnceLock<Vec<Grasp>>,
+    /// Found once, see [`ObjectModel::held_spheres`].
+    held_spheres: OnceLock<Vec<Sphere>>,
 }
+
+/// Surface points that the spheres of the held object cover.
+const HELD_SAMPLES: usize = 2000;
 
 impl ObjectModel {
     /// Measures the mesh and bakes its field. The mesh may stand anywhere and need not be watertight.
@@ -110,7 +117,28 @@ impl ObjectModel {
             field: Arc::new(network.bake(&distance)),
             distance: Arc::new(distance),
             grasps,
+            held_spheres: OnceLock::new(),
         }
+    }
+
+    /// Spheres around the object for when it hangs in the hand, in its own frame; found at the first call.
+    pub fn held_spheres(&self) -> &[Sphere] {
+        self.held_spheres.get_or_init(|| {
+            let sampler = SurfaceSampler::new(&self.mesh);
+            // The seed is fixed: the same mesh always gets the same spheres.
+            let mut rng = Pcg64Mcg::seed_from_u64(0);
+            let points: Vec<_> = (0..HELD_SAMPLES)
+                .map(|_| sampler.sample(&mut rng))
+                .chain(
+                    self.mesh
+                        .vertices
+                        .iter()
+                        .map(|v| Point3::from(*v))
+                        .step_by(self.mesh.vertices.len().div_ceil(HELD_SAMPLES).max(1)),
+                )
+                .collect();
+            cover_held(&points, &*self.distance)
+        })
     }
 
     /// Grasps that stay with the object; the first call draws them.

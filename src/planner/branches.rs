@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
+use super::checker::{Clearance, FAR_M};
 use super::world::{joint_values, World};
 use crate::geometry::Pose;
 use crate::lanes::{splat, Lanes, LANES};
@@ -17,6 +18,16 @@ pub struct Branch {
     pub time_s: f32,
     pub clearance_m: f32,
     pub target_clearance_m: f32,
+}
+
+impl Branch {
+    pub fn clearance(&self) -> Clearance {
+        Clearance {
+            scene_m: self.clearance_m,
+            own_m: FAR_M,
+            target_m: self.target_clearance_m,
+        }
+    }
 }
 
 /// Iterations of a batch; after many batches without success each gets more.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::{Rng, RngExt};
 
 use super::error::Contact;
+use crate::cost::SceneCollision;
 use crate::lanes::{splat, Lanes, LANES};
 use crate::optimizer::{CandidateCheck, ClearanceRamp, CollisionTerms, GoalPoint, Nearest};
 use crate::robot::{KinematicState, RobotModel};
@@ -105,6 +106,16 @@ impl Checker {
         !self
             .collision
             .any_blocked(&self.state, scene_margin, target_margin)
+    }
+
+    /// Whether a further body, fixed to one of the robot's, touches nothing at any of the rows.
+    pub fn body_is_free(&mut self, body: &SceneCollision, rows: &[JointRow]) -> bool {
+        rows.chunks(LANES).all(|chunk| {
+            let rows: [JointRow; LANES] = std::array::from_fn(|i| chunk[i.min(chunk.len() - 1)]);
+            rows_to_lanes(&rows, &mut self.q);
+            self.robot.kinematics.forward(&self.q, &mut self.state);
+            !body.any_in_collision(&self.state, Lanes::ZERO)
+        })
     }
 
     /// Whether the straight edge keeps a margin [m]; `from` itself is not checked again. Sixteen places spread over the

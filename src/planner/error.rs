@@ -20,6 +20,10 @@ pub struct GraspCounts {
     pub in_collision: usize,
     /// Reached, but the object cannot be lifted from there.
     pub lift_blocked: usize,
+    /// Reached, but no joint configuration puts the object down with that grasp.
+    pub place_unreachable: usize,
+    /// Reached, but the arm or the object collides at the place, on the way down to it or back out.
+    pub place_blocked: usize,
 }
 
 impl fmt::Display for GraspCounts {
@@ -28,7 +32,15 @@ impl fmt::Display for GraspCounts {
             f,
             "of {} grasps: {} touch the object with the open hand, {} out of reach, {} only in collision, {} cannot be lifted",
             self.offered, self.hand_touches_object, self.unreachable, self.in_collision, self.lift_blocked
-        )
+        )?;
+        if self.place_unreachable + self.place_blocked > 0 {
+            write!(
+                f,
+                "; at the place {} out of reach, {} only in collision",
+                self.place_unreachable, self.place_blocked
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -7,24 +7,20 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
-use super::checker::DenseCheck;
 use super::error::PlanError;
-use super::finish::{Finished, Finisher};
+use super::finish::{FinishReach, Finished, Rejections};
 use super::goals::{self, FoundGoal};
-use super::grasps::open_hand_seems_clear;
+use super::place::PlaceSite;
 use super::request::PlanRequest;
-use super::result::{Plan, Progress, Stage, StageTiming};
-use super::seeds::{self, Seeds};
-use super::session::{Session, Stop};
+use super::result::{Plan, Progress, StageTiming};
+use super::session::Session;
 use super::settings::PlannerSettings;
+use super::solver::{milliseconds, Search, Solver};
 use super::validate::validate;
 use super::verify::{Verifier, Violation};
 use super::world::World;
-use crate::optimizer::{
-    annealed_langevin, refine, Candidate, GoalPoint, Interrupted, Origin, Report, Run, Workspace,
-};
+use crate::optimizer::Workspace;
 use crate::robot::RobotModel;
-use crate::trajectory::{JointRow, Spline};
 
 /// Plans for one robot. Holds nothing of a request once it is answered.
 pub struct Planner {
@@ -67,13 +63,20 @@ impl Planner {
         let mut rng = Pcg64Mcg::seed_from_u64(request.seed);
 
         validate(&self.robot, request)?;
-        let mut world = measured(&mut timing.prepare_ms, || {
-            World::prepare(&self.robot, request, &self.settings)
-        })?;
-        let goals = measured(&mut timing.goals_ms, || {
-            goals::find(&mut world, request, &self.settings, &mut rng, &mut session)
-        })?;
-        let points: Vec<GoalPoint> = goals.iter().map(|g| g.point.clone()).collect();
+        let start = Instant::now();
+        let mut world = World::prepare(&self.robot, request, &self.settings)?;
+        let mut site = PlaceSite::prepare(&self.robot, request, &self.settings)?;
+        timing.prepare_ms += milliseconds(start);
+        let start = Instant::now();
+        let goals = goals::find(
+            &mut world,
+            request,
+            &self.settings,
+            &mut site,
+            &mut rng,
+            &mut session,
+        )?;
+        timing.goals_ms += milliseconds(start);
 
         let verifier = self
             .verifier
@@ -81,76 +84,36 @@ impl Planner {
             .map_err(|violation| PlanError::Internal {
                 reason: violation.to_string(),
             })?;
-        let mut finisher = Finisher {
-            request,
-            goals: &goals,
+        let mut solver = Solver {
             settings: &self.settings,
+            workspace: &mut self.workspace,
             verifier,
-            rejected: None,
+            rng: &mut rng,
+            session: &mut session,
+            timing,
+            iterations: 0,
         };
         let search = Search {
             goals: &goals,
-            points: &points,
-            settings: &self.settings,
+            lines: request.num_particles,
+            margin_m: request.collision_margin_m,
         };
-        let (mut iterations, mut polyline) = (0, None);
-        let mut finished = None;
-        for (round, share) in self.settings.margin_shares.iter().enumerate() {
-            world.set_margin(request.collision_margin_m * share);
-            let Seeds {
-                mut particles,
-                polyline: found,
-            } = measured(&mut timing.seed_ms, || {
-                let lines = request.num_particles;
-                seeds::draw(
-                    &mut world,
-                    &goals,
-                    &self.settings,
-                    lines,
-                    round,
-                    &mut rng,
-                    &mut session,
-                )
-            });
-            polyline = polyline.or(found);
-            let workspace = &mut self.workspace;
-            let (mut candidates, steps) = search.run(
-                &mut world,
-                &mut particles,
-                &mut rng,
-                workspace,
-                &mut session,
-                &mut timing,
-            );
-            iterations += steps;
-            if session.stop() != Some(Stop::Cancelled) {
-                let _ = session.tell(Stage::Retime, iterations, 0.9);
-            }
-            if session.stop() == Some(Stop::Cancelled) {
-                return Err(PlanError::Cancelled);
-            }
-            finished = measured(&mut timing.verify_ms, || {
-                finisher.first_that_passes(&mut world, &mut candidates)
-            });
-            if finished.is_some() {
-                break;
-            }
-            if session.stop().is_some() {
-                return Err(session.stopped());
-            }
-        }
-        if finished.is_none() {
-            finished = polyline.and_then(|(corners, goal)| {
-                let candidate = stop_at_corners(&world, &corners, goal);
-                finisher.finish(&mut world, &candidate)
-            });
-        }
-        match (finished, finisher.rejected) {
-            (Some(finished), _) => {
+        let mut finish = FinishReach {
+            request,
+            goals: &goals,
+            site,
+            rejections: Rejections::default(),
+            no_carry: None,
+        };
+        let finished = solver.solve(&mut world, search, &mut finish)?;
+        let (timing, iterations) = (solver.timing, solver.iterations);
+        match (finished, finish.rejections.nearest, finish.no_carry) {
+            (Some(finished), ..) => {
                 Ok(self.report(&world, &goals, finished, timing, iterations, &session))
             }
-            (None, Some(rejected)) => Err(rejected.into()),
-            (None, None) => Err(no_path(&mut world, &goals, iterations)),
+            (None, _, Some(reason)) => Err(PlanError::NoPath { reason }),
+            (None, Some(rejected), None) => Err(rejected.into()),
+            (None, None, None) => Err(no_path(&mut world, &goals, iterations)),
         }
     }
 
@@ -175,6 +138,7 @@ impl Planner {
         Plan {
             phases: finished.phases,
             grasp: finished.grasp,
+            placed_world_from_object: finished.placed_world_from_object,
             costs: breakdown
                 .into_iter()
                 .map(|term| (term.name.to_string(), f64::from(term.value)))
@@ -183,113 +147,6 @@ impl Planner {
             timing,
             iterations,
         }
-    }
-}
-
-/// The optimisation of one round.
-struct Search<'a> {
-    goals: &'a [FoundGoal],
-    points: &'a [GoalPoint],
-    settings: &'a PlannerSettings,
-}
-
-impl Search<'_> {
-    /// Anneals and refines; candidates come back in the order in which they were found, so the best is last.
-    fn run(
-        &self,
-        world: &mut World,
-        particles: &mut [crate::optimizer::Particle],
-        rng: &mut Pcg64Mcg,
-        workspace: &mut Workspace,
-        session: &mut Session<'_>,
-        timing: &mut StageTiming,
-    ) -> (Vec<Candidate>, u32) {
-        let World {
-            objective,
-            checker,
-            grasp,
-            robot,
-            target,
-            ..
-        } = world;
-        let worst_energy = self
-            .goals
-            .iter()
-            .filter_map(|g| g.grasp.and_then(|offer| offer.energy))
-            .fold(f64::NEG_INFINITY, f64::max)
-            + self.settings.grasp_energy_slack;
-        let dof = robot.kinematics.dof();
-        let mut end_holds = |q: JointRow| match (&*grasp, &robot.gripper, &*target) {
-            (Some(energy), Some(gripper), Some((object, world_from_object))) => {
-                let tool = robot
-                    .kinematics
-                    .tool_pose(&super::world::joint_values(q, dof));
-                let world_from_gripper = tool * gripper.tool_from_gripper;
-                let object_from_gripper = world_from_object.inverse() * world_from_gripper;
-                f64::from(energy.energy(&world_from_gripper.cast())) <= worst_energy
-                    && open_hand_seems_clear(object, &gripper.geometry, &object_from_gripper)
-            }
-            _ => true,
-        };
-        let mut check = DenseCheck {
-            checker,
-            goals: self.points,
-            step: self.settings.check_step,
-            end_holds: &mut end_holds,
-        };
-        let stage = std::cell::Cell::new((Stage::Optimise, 0.2, 0.5));
-        let mut observe = |report: &Report| {
-            let (stage, from, width) = stage.get();
-            session.set_best_cost(f64::from(report.best_duration_s));
-            session.tell(
-                stage,
-                report.iteration as u32,
-                from + width * f64::from(report.share),
-            )
-        };
-        let mut run = Run {
-            objective,
-            goals: self.points,
-            settings: &self.settings.optimizer,
-            rng,
-            workspace,
-            check: &mut check,
-            observe: &mut observe,
-            candidates: Vec::new(),
-            steps: 0,
-        };
-        let annealed = measured(&mut timing.anneal_ms, || {
-            annealed_langevin(&mut run, particles)
-        });
-        stage.set((Stage::Refine, 0.7, 0.2));
-        if annealed.is_ok() {
-            // An interruption is recorded in the session, and what was found before it still counts.
-            let _: Result<(), Interrupted> =
-                measured(&mut timing.refine_ms, || refine(&mut run, particles));
-        }
-        (run.candidates, run.steps)
-    }
-}
-
-/// The polyline itself, with a stop at every corner: slow, but its geometry is exactly the one that was checked.
-fn stop_at_corners(world: &World, corners: &[JointRow], goal: usize) -> Candidate {
-    const PIECE: f32 = 0.25;
-    let mut points = vec![corners[0]; 3];
-    for leg in corners.windows(2) {
-        let way = leg[1] - leg[0];
-        let pieces = (((way * way).reduce_add().sqrt() / PIECE).ceil() as usize).max(2);
-        points.extend(
-            (1..pieces).map(|k| way.mul_add(JointRow::splat(k as f32 / pieces as f32), leg[0])),
-        );
-        points.extend([leg[1]; 3]);
-    }
-    let spline = Spline { points };
-    let spacing_s = world.objective.limits.spacing(&spline).spacing_s();
-    Candidate {
-        spline,
-        spacing_s,
-        goal,
-        origin: Origin::Tree,
     }
 }
 
@@ -305,12 +162,4 @@ fn no_path(world: &mut World, goals: &[FoundGoal], iterations: u32) -> PlanError
         near.map_or_else(String::new, |c| format!("; at the tightest goal {c}"))
     );
     PlanError::NoPath { reason }
-}
-
-/// Runs a stage and adds its wall time [ms].
-fn measured<T>(total_ms: &mut f64, stage: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = stage();
-    *total_ms += 1e3 * start.elapsed().as_secs_f64();
-    result
 }

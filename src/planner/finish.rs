@@ -1,26 +1,29 @@
-//! From candidates to a plan: time, verify, lift; the next candidate if one fails.
+//! From candidates to a plan: time, verify, lift, carry; the next candidate if one fails.
 
-use nalgebra::Point3;
+use std::time::Instant;
 
 use super::error::PlanError;
 use super::goals::FoundGoal;
 use super::grasps::{closed_width_m, GraspOffer};
-use super::lift;
-use super::request::{Goal, PlanRequest};
+use super::held::HeldObject;
+use super::place::PlaceSite;
+use super::request::PlanRequest;
 use super::result::{GripperAction, Phase, PhaseKind, PlannedGrasp};
-use super::settings::PlannerSettings;
-use super::verify::{AttachedObject, Verification, Verifier, VerifySettings, Violation};
+use super::solver::{milliseconds, Finish, Solver};
+use super::straight;
+use super::transfer::Transfer;
+use super::verify::{Verification, VerifySettings, Violation};
 use super::world::{joint_values, World};
-use crate::field::ObjectModel;
 use crate::geometry::Pose;
-use crate::optimizer::Candidate;
-use crate::scene::{Scene, SceneObject, Shape};
+use crate::optimizer::{Candidate, GoalPoint};
+use crate::scene::Scene;
 use crate::trajectory::{JointRow, Spline, TimedTrajectory};
 
 /// A candidate that passed everything.
 pub struct Finished {
     pub phases: Vec<Phase>,
     pub grasp: Option<PlannedGrasp>,
+    pub placed_world_from_object: Option<Pose>,
     pub verification: Verification,
     pub candidate: Candidate,
 }
@@ -32,61 +35,101 @@ pub struct Rejected {
     pub trajectory: Option<TimedTrajectory>,
 }
 
-/// Times and verifies candidates of one request.
-pub struct Finisher<'a> {
-    pub request: &'a PlanRequest,
-    pub goals: &'a [FoundGoal],
-    pub settings: &'a PlannerSettings,
-    pub verifier: &'a mut Verifier,
-    /// The first candidate that failed verification, and how many did.
-    pub rejected: Option<Rejected>,
+/// The candidates of one request that failed verification.
+#[derive(Default)]
+pub struct Rejections {
+    pub nearest: Option<Rejected>,
 }
 
-impl Finisher<'_> {
-    /// The best candidate (they come in falling order of duration) that passes everything; those before it are dropped.
-    pub fn first_that_passes(
+impl Rejections {
+    /// Verifies a motion; remembers the first violation.
+    pub fn verify(
         &mut self,
-        world: &mut World,
-        candidates: &mut Vec<Candidate>,
-    ) -> Option<Finished> {
-        while let Some(candidate) = candidates.pop() {
-            let finished = self.finish(world, &candidate);
-            if finished.is_some() {
-                return finished;
+        solver: &mut Solver<'_, '_>,
+        scene: &Scene,
+        trajectory: &TimedTrajectory,
+        settings: &VerifySettings,
+    ) -> Option<Verification> {
+        let start = Instant::now();
+        let checked = solver.verifier.verify(scene, trajectory, settings);
+        solver.timing.verify_ms += milliseconds(start);
+        match (checked, &mut self.nearest) {
+            (Ok(verification), _) => return Some(verification),
+            (Err(_), Some(known)) => known.tried += 1,
+            (Err(violation), nearest) => {
+                *nearest = Some(Rejected {
+                    tried: 1,
+                    violation,
+                    trajectory: Some(trajectory.clone()),
+                });
             }
         }
         None
     }
 
-    /// Times and verifies one candidate: the reach, and the lift if one is asked for.
-    pub fn finish(&mut self, world: &mut World, candidate: &Candidate) -> Option<Finished> {
+    /// A straight motion along corners, timed and verified.
+    pub fn straight_phase(
+        &mut self,
+        solver: &mut Solver<'_, '_>,
+        world: &World,
+        scene: &Scene,
+        kind: PhaseKind,
+        corners: &[JointRow],
+        settings: &VerifySettings,
+    ) -> Option<(Phase, Verification)> {
+        let spline = straight::spline_through(corners);
+        let dof = world.robot.kinematics.dof();
+        let (start, end) = (spline.start(), spline.end());
+        let (start, end) = (joint_values(start, dof), joint_values(end, dof));
+        let trajectory = timed(world, &spline, &start, &end)?;
+        let settings = VerifySettings {
+            start: Some(start),
+            ..settings.clone()
+        };
+        let check = self.verify(solver, scene, &trajectory, &settings)?;
+        Some((Phase::new(kind, trajectory), check))
+    }
+}
+
+/// Times and verifies the candidates of a reach, and completes them: the lift, and the way to the place if there is one.
+pub struct FinishReach<'a> {
+    pub request: &'a PlanRequest,
+    pub goals: &'a [FoundGoal],
+    pub site: Option<PlaceSite>,
+    pub rejections: Rejections,
+    /// Why the object could not be carried, from the last candidate that got so far.
+    pub no_carry: Option<String>,
+}
+
+impl Finish for FinishReach<'_> {
+    type Output = Finished;
+
+    fn finish(
+        &mut self,
+        solver: &mut Solver<'_, '_>,
+        world: &mut World,
+        candidate: &Candidate,
+    ) -> Option<Finished> {
         let goal = &self.goals[candidate.goal];
-        let collision = &world.checker.collision;
-        let (scene_ramp, target_ramp) = (
-            collision.scene_ramp(&goal.point),
-            collision.target_ramp(&goal.point),
-        );
-        let step = self.settings.fine_check_step;
-        if !world
-            .checker
-            .spline_is_free(&candidate.spline, step, &scene_ramp, &target_ramp)
-        {
-            return None;
-        }
         let dof = world.robot.kinematics.dof();
         let end = goal
             .exact
             .clone()
             .unwrap_or_else(|| joint_values(candidate.spline.end(), dof));
-        let trajectory = timed(world, &candidate.spline, &self.request.start, &end)?;
+        let trajectory = timed_candidate(
+            solver,
+            world,
+            candidate,
+            &goal.point,
+            &self.request.start,
+            &end,
+        )?;
         let settings = verify_settings(self.request, &self.request.start);
-        let mut verification = self.verify(&world.scene_with_target, &trajectory, &settings)?;
-        let mut reach = Phase {
-            kind: PhaseKind::Reach,
-            trajectory,
-            gripper_before: GripperAction::Keep,
-            gripper_after: GripperAction::Keep,
-        };
+        let scene = &world.scene_with_target;
+        let mut verification = self
+            .rejections
+            .verify(solver, scene, &trajectory, &settings)?;
+        let mut reach = Phase::new(PhaseKind::Reach, trajectory);
         let grasp = goal
             .grasp
             .map(|offer| planned_grasp(world, self.request, offer, &end));
@@ -106,71 +149,116 @@ impl Finisher<'_> {
             return None;
         }
         let mut phases = vec![reach];
-        if let (Some(grasp), true) = (&grasp, self.request.lift_distance_m > 0.0) {
-            let (lift, check) = self.lift(world, candidate.spline.end(), &end, grasp)?;
-            verification = worst(verification, check);
-            phases.push(lift);
+        let mut placed_world_from_object = None;
+        if let Some(grasp) = &grasp {
+            let mut add = |phase: Phase, check: Verification| {
+                phases.push(phase);
+                verification = worst(verification.clone(), check);
+            };
+            let grasped = candidate.spline.end();
+            let lifted = match self.request.lift_distance_m > 0.0 {
+                false => grasped,
+                true => {
+                    let (phase, check, lifted) = self.lift(solver, world, grasped, grasp)?;
+                    add(phase, check);
+                    lifted
+                }
+            };
+            if let Some(site) = &mut self.site {
+                let transfer = Transfer {
+                    request: self.request,
+                    goal,
+                    grasp,
+                    grasped,
+                    lifted,
+                };
+                let placed = transfer.plan(
+                    solver,
+                    world,
+                    site,
+                    &mut self.rejections,
+                    &mut self.no_carry,
+                )?;
+                placed_world_from_object = Some(placed.world_from_object);
+                placed
+                    .phases
+                    .into_iter()
+                    .for_each(|(phase, check)| add(phase, check));
+            }
         }
         Some(Finished {
             phases,
             grasp,
+            placed_world_from_object,
             verification,
             candidate: candidate.clone(),
         })
     }
+}
 
-    /// The lift: the object hangs on the hand, may touch the fingers, and leaves the surface that carries it.
+impl FinishReach<'_> {
+    /// The lift: the object hangs on the hand, may touch the fingers, and leaves the surface that carries it. Also gives the
+    /// configuration at its end.
     fn lift(
         &mut self,
+        solver: &mut Solver<'_, '_>,
         world: &mut World,
         from: JointRow,
-        start: &[f64],
         grasp: &PlannedGrasp,
-    ) -> Option<(Phase, Verification)> {
-        let corners = lift::path(world, from, self.request.lift_distance_m)?;
-        let spline = lift::spline_through(&corners);
-        let end = joint_values(spline.end(), start.len());
-        let trajectory = timed(world, &spline, start, &end)?;
-        let mut settings = verify_settings(self.request, start);
-        if let Some((object, world_from_object)) = &world.target {
-            if let Some(attached) = attached(world, object, grasp) {
-                settings.allowed = supports(&world.scene, object, world_from_object);
-                settings.attached.push(attached);
+    ) -> Option<(Phase, Verification, JointRow)> {
+        let mut settings = verify_settings(self.request, &[]);
+        let mut in_scene = None;
+        if let Some((object, _)) = &world.target {
+            if let Some(held) = HeldObject::new(&world.robot, object, &grasp.object_from_gripper) {
+                if self.site.is_some() {
+                    in_scene = Some(held.in_scene(world));
+                }
+                settings.allowed = may_touch(&object.name, &world.supports);
+                settings.attached.push(held.attached());
             }
         }
-        let check = self.verify(&world.scene, &trajectory, &settings)?;
-        let phase = Phase {
-            kind: PhaseKind::Lift,
-            trajectory,
-            gripper_before: GripperAction::Keep,
-            gripper_after: GripperAction::Keep,
-        };
-        Some((phase, check))
+        let corners = straight::up(world, from, self.request, in_scene.as_ref())?;
+        let (phase, check) = self.rejections.straight_phase(
+            solver,
+            world,
+            &world.scene,
+            PhaseKind::Lift,
+            &corners,
+            &settings,
+        )?;
+        Some((phase, check, corners[corners.len() - 1]))
     }
+}
 
-    /// Verifies a motion; remembers the first violation.
-    fn verify(
-        &mut self,
-        scene: &Scene,
-        trajectory: &TimedTrajectory,
-        settings: &VerifySettings,
-    ) -> Option<Verification> {
-        match (
-            self.verifier.verify(scene, trajectory, settings),
-            &mut self.rejected,
-        ) {
-            (Ok(verification), _) => return Some(verification),
-            (Err(_), Some(known)) => known.tried += 1,
-            (Err(violation), rejected) => {
-                *rejected = Some(Rejected {
-                    tried: 1,
-                    violation,
-                    trajectory: Some(trajectory.clone()),
-                });
-            }
-        }
-        None
+/// The fine check of a candidate on the kernels' own spheres, and its timing.
+pub fn timed_candidate(
+    solver: &mut Solver<'_, '_>,
+    world: &mut World,
+    candidate: &Candidate,
+    goal: &GoalPoint,
+    start: &[f64],
+    end: &[f64],
+) -> Option<TimedTrajectory> {
+    let begin = Instant::now();
+    let collision = &world.checker.collision;
+    let (scene_ramp, target_ramp) = (collision.scene_ramp(goal), collision.target_ramp(goal));
+    let step = solver.settings.fine_check_step;
+    let free = world
+        .checker
+        .spline_is_free(&candidate.spline, step, &scene_ramp, &target_ramp);
+    solver.timing.verify_ms += milliseconds(begin);
+    if !free {
+        return None;
     }
+    timed(world, &candidate.spline, start, end)
+}
+
+/// Pairs of an object and what it stands on.
+pub fn may_touch(object: &str, carriers: &[String]) -> Vec<(String, String)> {
+    carriers
+        .iter()
+        .map(|carrier| (object.to_string(), carrier.clone()))
+        .collect()
 }
 
 fn timed(world: &World, spline: &Spline, start: &[f64], end: &[f64]) -> Option<TimedTrajectory> {
@@ -185,61 +273,14 @@ fn timed(world: &World, spline: &Spline, start: &[f64], end: &[f64]) -> Option<T
     )
 }
 
-fn verify_settings(request: &PlanRequest, start: &[f64]) -> VerifySettings {
+/// What every motion of a request has to keep to; `start` empty: it begins anywhere.
+pub fn verify_settings(request: &PlanRequest, start: &[f64]) -> VerifySettings {
     VerifySettings {
-        start: Some(start.to_vec()),
+        start: (!start.is_empty()).then(|| start.to_vec()),
         velocity_scaling: request.velocity_scaling,
         acceleration_scaling: request.acceleration_scaling,
         ..VerifySettings::default()
     }
-}
-
-fn attached(world: &World, object: &ObjectModel, grasp: &PlannedGrasp) -> Option<AttachedObject> {
-    let gripper = world.robot.gripper.as_ref()?;
-    let kinematics = &world.robot.kinematics;
-    let (hand_body, body_from_hand) = kinematics.body_of_link(&gripper.hand_link).ok()?;
-    let body_from_gripper = kinematics.body_from_tool() * gripper.tool_from_gripper;
-    let hand_from_object =
-        body_from_hand.inverse() * body_from_gripper * grasp.object_from_gripper.inverse();
-    let in_hand = |link: &&str| {
-        kinematics
-            .body_of_link(link)
-            .is_ok_and(|(body, _)| body == hand_body)
-    };
-    Some(AttachedObject {
-        name: object.name.clone(),
-        link: gripper.hand_link.clone(),
-        link_from_object: hand_from_object,
-        shape: Shape::Mesh(object.surface.clone()),
-        touching_links: kinematics
-            .link_names()
-            .filter(in_hand)
-            .map(String::from)
-            .collect(),
-    })
-}
-
-/// Obstacles that the object rests on, or touches, before it is lifted.
-fn supports(
-    scene: &Scene,
-    object: &ObjectModel,
-    world_from_object: &Pose,
-) -> Vec<(String, String)> {
-    /// The pose of an object that stands on something is known to about this accuracy [m].
-    const RESTING_M: f64 = 0.01;
-    let touches = |obstacle: &SceneObject| {
-        object
-            .mesh
-            .vertices
-            .iter()
-            .any(|v| obstacle.distance(&(world_from_object * Point3::from(*v))) < RESTING_M)
-    };
-    scene
-        .objects
-        .iter()
-        .filter(|o| touches(o))
-        .map(|o| (object.name.clone(), o.name.clone()))
-        .collect()
 }
 
 fn planned_grasp(
@@ -248,15 +289,7 @@ fn planned_grasp(
     offer: GraspOffer,
     end: &[f64],
 ) -> PlannedGrasp {
-    let world_from_object = match &request.goal {
-        Goal::Grasp {
-            world_from_object, ..
-        }
-        | Goal::Grasps {
-            world_from_object, ..
-        } => *world_from_object,
-        Goal::Pose { .. } | Goal::Joints(_) => Pose::identity(),
-    };
+    let world_from_object = request.goal.world_from_object();
     let tool_from_gripper = world
         .robot
         .gripper

@@ -3,14 +3,17 @@
 use rand::Rng;
 
 use super::branches::{Branch, BranchSearch};
-use super::checker::FAR_M;
+use super::checker::Clearance;
 use super::error::{GraspCounts, PlanError};
 use super::grasps::{self, GraspOffer};
-use super::lift;
+use super::hand;
+use super::held::HeldObject;
+use super::place::{FoundPlace, NoPlace, PlaceSite};
 use super::request::{Goal, PlanRequest};
 use super::result::Stage;
 use super::session::Session;
 use super::settings::PlannerSettings;
+use super::straight;
 use super::world::{joint_row, World};
 use crate::geometry::Pose;
 use crate::optimizer::GoalPoint;
@@ -27,9 +30,29 @@ pub struct FoundGoal {
     /// The goal in double precision, where the request gives it exactly.
     pub exact: Option<Vec<f64>>,
     pub grasp: Option<GraspOffer>,
+    /// Ways to put the object down with this grasp, the fastest first; empty if it is not placed.
+    pub places: Vec<FoundPlace>,
 }
 
 impl FoundGoal {
+    /// A configuration to come to rest at, as free as `clearance`.
+    pub fn at(q: JointRow, clearance: Clearance) -> Self {
+        Self {
+            point: GoalPoint {
+                q,
+                clearance_m: clearance.scene_m,
+                target_clearance_m: clearance.target_m,
+                movable: false,
+                world_from_gripper: None,
+            },
+            pregrasp: None,
+            entry_clearance_m: clearance.scene_m,
+            exact: None,
+            grasp: None,
+            places: Vec::new(),
+        }
+    }
+
     /// Where sampling-based seeds end: before the straight approach, if there is one.
     pub fn entry(&self) -> JointRow {
         self.pregrasp.unwrap_or(self.point.q)
@@ -56,6 +79,7 @@ pub fn find(
     world: &mut World,
     request: &PlanRequest,
     settings: &PlannerSettings,
+    site: &mut Option<PlaceSite>,
     rng: &mut impl Rng,
     session: &mut Session<'_>,
 ) -> Result<Vec<FoundGoal>, PlanError> {
@@ -77,8 +101,9 @@ pub fn find(
                 let offers = draw();
                 counts.offered += offers.len();
                 let counts = &mut counts;
-                let goals =
-                    reachable(world, request, pose, offers, counts, settings, rng, session)?;
+                let goals = reachable(
+                    world, request, pose, offers, counts, settings, site, rng, session,
+                )?;
                 if !goals.is_empty() {
                     return Ok(goals);
                 }
@@ -95,7 +120,9 @@ pub fn find(
                 offers = grasps::keep_clear_of_object(world, object, offers, &mut counts);
             }
             let counts = &mut counts;
-            let goals = reachable(world, request, pose, offers, counts, settings, rng, session)?;
+            let goals = reachable(
+                world, request, pose, offers, counts, settings, site, rng, session,
+            )?;
             if !goals.is_empty() {
                 return Ok(goals);
             }
@@ -109,9 +136,9 @@ fn why_none(request: &PlanRequest, counts: GraspCounts) -> PlanError {
     let target = request.goal.target();
     let object = target.map_or_else(|| "given grasps".to_string(), |(o, _)| o.name.clone());
     let reason = format!("object '{object}': {counts}");
-    if counts.in_collision > 0 || counts.lift_blocked > 0 {
+    if counts.in_collision + counts.lift_blocked + counts.place_blocked > 0 {
         PlanError::GoalInCollision { reason }
-    } else if counts.unreachable > 0 {
+    } else if counts.unreachable + counts.place_unreachable > 0 {
         PlanError::NoIkSolution { reason }
     } else {
         PlanError::NoGrasp { object, counts }
@@ -129,17 +156,8 @@ fn joints(world: &mut World, q: &[f64]) -> Result<FoundGoal, PlanError> {
     }
     world.limit_self_margin(clearance.own_m);
     Ok(FoundGoal {
-        point: GoalPoint {
-            q: row,
-            clearance_m: clearance.scene_m,
-            target_clearance_m: FAR_M,
-            movable: false,
-            world_from_gripper: None,
-        },
-        pregrasp: None,
-        entry_clearance_m: clearance.scene_m,
         exact: Some(q.to_vec()),
-        grasp: None,
+        ..FoundGoal::at(row, clearance)
     })
 }
 
@@ -191,23 +209,12 @@ fn pose(
     }
     Ok(best
         .into_iter()
-        .map(|branch| FoundGoal {
-            entry_clearance_m: branch.clearance_m,
-            point: GoalPoint {
-                q: branch.q,
-                clearance_m: branch.clearance_m,
-                target_clearance_m: branch.target_clearance_m,
-                movable: false,
-                world_from_gripper: None,
-            },
-            pregrasp: None,
-            exact: None,
-            grasp: None,
-        })
+        .map(|branch| FoundGoal::at(branch.q, branch.clearance()))
         .collect())
 }
 
-/// Goals at the grasps that the arm can reach and lift from, the most promising first; `counts` says why others fail.
+/// Goals at the grasps that the arm can reach, lift from and put down, the most promising first; `counts` says why others
+/// fail.
 #[allow(clippy::too_many_arguments)]
 fn reachable(
     world: &mut World,
@@ -216,31 +223,40 @@ fn reachable(
     offers: Vec<GraspOffer>,
     counts: &mut GraspCounts,
     settings: &PlannerSettings,
+    site: &mut Option<PlaceSite>,
     rng: &mut impl Rng,
     session: &mut Session<'_>,
 ) -> Result<Vec<FoundGoal>, PlanError> {
-    let total = offers.len();
+    let total = offers.len() as f32;
+    let offers = hand::free_variants(world, world_from_object, site.as_ref(), offers, counts);
     let mut found: Vec<(f32, FoundGoal)> = Vec::new();
-    for (rank, offer) in offers.into_iter().enumerate() {
-        if rank % GRASP_SLICE == 0 {
+    for (tried, (rank, variants)) in offers.into_iter().enumerate() {
+        if tried % GRASP_SLICE == 0 {
             session.checkpoint(Stage::Sample, 0.05)?;
             if found.len() >= 2 * settings.goal_branches {
                 break;
             }
         }
-        if let Some(goal) = reach_grasp(
-            world,
-            request,
-            world_from_object,
-            offer,
-            counts,
-            settings,
-            rng,
-        ) {
-            let time_s =
-                rest_to_rest_duration_s(world.start, goal.point.q, &world.objective.limits);
-            found.push((time_s + RANK_TIME_S * rank as f32 / total as f32, goal));
-        }
+        let best = reach_grasp(world, request, &variants, counts, settings, rng);
+        let Some((time_s, mut goal)) = best else {
+            continue;
+        };
+        let carry_s = match (&mut *site, request.goal.target(), &goal.grasp) {
+            (Some(site), Some((object, _)), Some(grasp)) => {
+                let pose = &grasp.object_from_gripper;
+                match site.find(request, object, pose, goal.point.q, &[], rng) {
+                    Ok(places) => goal.places = places,
+                    Err(NoPlace::Unreachable) => counts.place_unreachable += 1,
+                    Err(NoPlace::Blocked) => counts.place_blocked += 1,
+                }
+                let Some(place) = goal.places.first() else {
+                    continue;
+                };
+                place.time_s
+            }
+            _ => 0.0,
+        };
+        found.push((time_s + carry_s + RANK_TIME_S * rank as f32 / total, goal));
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut chosen: Vec<FoundGoal> = Vec::new();
@@ -249,15 +265,28 @@ fn reachable(
             break;
         }
         // Only for the best: the straight way up takes longer to find than the grasp.
-        let lifts = request.lift_distance_m == 0.0
-            || lift::path(world, goal.point.q, request.lift_distance_m).is_some();
-        if lifts {
+        if lifts(world, request, &goal, site.is_some()) {
             chosen.push(goal);
         } else {
             counts.lift_blocked += 1;
         }
     }
     Ok(with_fixed_twins(chosen))
+}
+
+/// Whether the object can be lifted from a grasp. Where it is only lifted, the verifier alone looks at the object itself.
+fn lifts(world: &mut World, request: &PlanRequest, goal: &FoundGoal, placed: bool) -> bool {
+    if request.lift_distance_m == 0.0 {
+        return true;
+    }
+    let held = match (&world.target, &goal.grasp) {
+        (Some((object, _)), Some(grasp)) if placed => {
+            HeldObject::new(&world.robot, object, &grasp.object_from_gripper)
+                .map(|held| held.in_scene(world))
+        }
+        _ => None,
+    };
+    straight::up(world, goal.point.q, request, held.as_ref()).is_some()
 }
 
 /// Each movable goal a second time as it was sampled: where the field pulls the hand into the object, or away from a narrow
@@ -280,25 +309,22 @@ fn with_fixed_twins(goals: Vec<FoundGoal>) -> Vec<FoundGoal> {
 /// Batches of sixteen seeds for each half-turn of a grasp.
 const GRASP_BATCHES: usize = 2;
 
-/// The best way to reach one grasp, in either half-turn of the hand; counts why there is none.
+/// The fastest way to reach one of the variants of a grasp, and the lower bound of its time [s]; counts why there is none.
 fn reach_grasp(
     world: &mut World,
     request: &PlanRequest,
-    world_from_object: &Pose,
-    offer: GraspOffer,
+    variants: &[GraspOffer],
     counts: &mut GraspCounts,
     settings: &PlannerSettings,
     rng: &mut impl Rng,
-) -> Option<FoundGoal> {
+) -> Option<(f32, FoundGoal)> {
     let robot = world.robot.clone();
     let gripper = robot.gripper.as_ref()?;
+    let world_from_object = request.goal.world_from_object();
     let mut reached = false;
     let mut best: Option<(f32, FoundGoal)> = None;
-    for object_from_gripper in [
-        offer.object_from_gripper,
-        grasps::half_turn(&offer.object_from_gripper),
-    ] {
-        let world_from_gripper = world_from_object * object_from_gripper;
+    for offer in variants {
+        let world_from_gripper = world_from_object * offer.object_from_gripper;
         let mut search = BranchSearch::new(
             world,
             world_from_gripper * gripper.tool_from_gripper.inverse(),
@@ -317,15 +343,7 @@ fn reach_grasp(
             else {
                 continue;
             };
-            let goal = found_grasp(
-                world,
-                request,
-                settings,
-                offer,
-                object_from_gripper,
-                &branch,
-                pregrasp,
-            );
+            let goal = found_grasp(world, request, settings, offer, &branch, pregrasp);
             best = Some((time_s, goal));
         }
     }
@@ -336,43 +354,30 @@ fn reach_grasp(
             counts.unreachable += 1;
         }
     }
-    best.map(|(_, goal)| goal)
+    best
 }
 
 fn found_grasp(
     world: &mut World,
     request: &PlanRequest,
     settings: &PlannerSettings,
-    offer: GraspOffer,
-    object_from_gripper: Pose,
+    offer: &GraspOffer,
     branch: &Branch,
     pregrasp: Option<JointRow>,
 ) -> FoundGoal {
-    let world_from_object = match &request.goal {
-        Goal::Grasp {
-            world_from_object, ..
-        }
-        | Goal::Grasps {
-            world_from_object, ..
-        } => *world_from_object,
-        Goal::Pose { .. } | Goal::Joints(_) => Pose::identity(),
-    };
+    let world_from_gripper = request.goal.world_from_object() * offer.object_from_gripper;
     let entry = world.checker.clearance(pregrasp.unwrap_or(branch.q));
+    let at_rest = FoundGoal::at(branch.q, branch.clearance());
     FoundGoal {
         point: GoalPoint {
-            q: branch.q,
-            clearance_m: branch.clearance_m,
-            target_clearance_m: branch.target_clearance_m,
             movable: settings.joint_grasp && matches!(request.goal, Goal::Grasp { .. }),
-            world_from_gripper: Some((world_from_object * object_from_gripper).cast()),
+            world_from_gripper: Some(world_from_gripper.cast()),
+            ..at_rest.point
         },
         pregrasp,
         entry_clearance_m: entry.scene_m.min(entry.target_m),
-        exact: None,
-        grasp: Some(GraspOffer {
-            object_from_gripper,
-            ..offer
-        }),
+        grasp: Some(*offer),
+        ..at_rest
     }
 }
 
@@ -406,6 +411,6 @@ fn approach_start(
     {
         return None;
     }
-    let free = lift::is_free_towards(world, pregrasp, branch);
+    let free = straight::is_free_towards(world, pregrasp, branch);
     free.then_some(Some(pregrasp))
 }

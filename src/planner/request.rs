@@ -45,6 +45,19 @@ impl Goal {
         }
     }
 
+    /// Pose of the object that the grasps belong to; the world's own where there is none.
+    pub fn world_from_object(&self) -> Pose {
+        match self {
+            Goal::Grasp {
+                world_from_object, ..
+            }
+            | Goal::Grasps {
+                world_from_object, ..
+            } => *world_from_object,
+            Goal::Pose { .. } | Goal::Joints(_) => Pose::identity(),
+        }
+    }
+
     /// Whether the gripper shall close at the end.
     pub fn is_grasp(&self) -> bool {
         matches!(self, Goal::Grasp { .. } | Goal::Grasps { .. })

@@ -10,6 +10,8 @@ pub struct Plan {
     /// In the order of execution; each starts where the one before ends.
     pub phases: Vec<Phase>,
     pub grasp: Option<PlannedGrasp>,
+    /// Pose of the object's frame after the set-down, if it is placed.
+    pub placed_world_from_object: Option<Pose>,
     /// Weighted value of each energy term at the returned motion, by the term's name.
     pub costs: Vec<(String, f64)>,
     /// Of the worst phase.
@@ -35,12 +37,30 @@ pub struct Phase {
     pub gripper_after: GripperAction,
 }
 
+impl Phase {
+    /// A motion during which the gripper stays as it is.
+    pub fn new(kind: PhaseKind, trajectory: TimedTrajectory) -> Self {
+        Self {
+            kind,
+            trajectory,
+            gripper_before: GripperAction::Keep,
+            gripper_after: GripperAction::Keep,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhaseKind {
     /// From the start to the goal, or to the grasp.
     Reach,
     /// Straight up with the object in the hand.
     Lift,
+    /// From above where the object stood to above its place.
+    Carry,
+    /// Straight down to the place.
+    Lower,
+    /// Back along the gripper's axis, without the object.
+    Retreat,
 }
 
 impl PhaseKind {
@@ -48,6 +68,9 @@ impl PhaseKind {
         match self {
             PhaseKind::Reach => "reach",
             PhaseKind::Lift => "lift",
+            PhaseKind::Carry => "carry",
+            PhaseKind::Lower => "lower",
+            PhaseKind::Retreat => "retreat",
         }
     }
 }
@@ -89,6 +112,8 @@ pub struct StageTiming {
     pub anneal_ms: f64,
     pub refine_ms: f64,
     pub verify_ms: f64,
+    /// Everything between the lift and the end, where the object is placed; not part of the stages before.
+    pub transfer_ms: f64,
     pub total_ms: f64,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::checker::Checker;
 use super::error::PlanError;
+use super::held::supports;
 use super::request::{Goal, PlanRequest};
 use super::settings::PlannerSettings;
 use crate::cost::{
@@ -25,6 +26,10 @@ pub struct World {
     pub checker: Checker,
     /// Obstacles, without the object to be grasped.
     pub scene: Scene,
+    /// Names of those that carry the object to be grasped: the kernels treat them like it.
+    pub supports: Vec<String>,
+    /// The other obstacles, for the kernels.
+    pub lane_scene: LaneScene,
     /// Obstacles with the object to be grasped: what the reach is verified against.
     pub scene_with_target: Scene,
     pub start: JointRow,
@@ -62,6 +67,17 @@ impl World {
         request: &PlanRequest,
         settings: &PlannerSettings,
     ) -> Result<Self, PlanError> {
+        let mut world = Self::lay_out(robot, request, settings)?;
+        world.measure_start()?;
+        Ok(world)
+    }
+
+    /// Lays the request out; the start is not looked at.
+    pub fn lay_out(
+        robot: &Arc<RobotModel>,
+        request: &PlanRequest,
+        settings: &PlannerSettings,
+    ) -> Result<Self, PlanError> {
         let scaled =
             |limits: &[f64], factor: f64| limits.iter().map(|v| v * factor).collect::<Vec<_>>();
         let velocity = scaled(&robot.limits.velocity, request.velocity_scaling);
@@ -70,6 +86,10 @@ impl World {
         let limits = MotionLimits::new(&velocity, &acceleration, &jerk);
         let scene = request.scene.clone();
         let mut scene_with_target = scene.clone();
+        let supports = request
+            .goal
+            .target()
+            .map_or_else(Vec::new, |(object, pose)| supports(&scene, object, pose));
         let lane_target = request.goal.target().map(|(object, world_from_object)| {
             let exact = Shape::Mesh(object.surface.clone());
             scene_with_target.objects.push(SceneObject::new(
@@ -78,20 +98,29 @@ impl World {
                 *world_from_object,
             ));
             let sampled = Shape::Voxels(object.distance.clone());
-            let thinner = SceneObject {
-                margin_m: -f64::from(CollisionTerms::TARGET_SHIFT_M),
-                ..SceneObject::new(object.name.clone(), sampled, *world_from_object)
-            };
-            SceneCollision::new(
-                &robot.collision,
-                LaneScene::from_scene(&Scene {
-                    objects: vec![thinner],
-                }),
-            )
+            let target = SceneObject::new(object.name.clone(), sampled, *world_from_object);
+            // Fingers that reach for something flat come as near to what carries it as to the thing itself.
+            let carriers = scene.objects.iter().filter(|o| supports.contains(&o.name));
+            let objects = std::iter::once(&target)
+                .chain(carriers)
+                .map(|o| SceneObject {
+                    margin_m: o.margin_m - f64::from(CollisionTerms::TARGET_SHIFT_M),
+                    ..o.clone()
+                })
+                .collect();
+            SceneCollision::new(&robot.collision, LaneScene::from_scene(&Scene { objects }))
         });
         scene_with_target.validate()?;
+        let lane_scene = LaneScene::from_scene(&Scene {
+            objects: scene
+                .objects
+                .iter()
+                .filter(|o| !supports.contains(&o.name))
+                .cloned()
+                .collect(),
+        });
         let collision = CollisionTerms::new(
-            SceneCollision::new(&robot.collision, LaneScene::from_scene(&scene)),
+            SceneCollision::new(&robot.collision, lane_scene.clone()),
             SelfCollision::new(&robot.collision),
             lane_target,
             request.collision_margin_m,
@@ -107,11 +136,13 @@ impl World {
         let start = joint_row(&request.start);
         add_terms(&mut objective, robot, request, settings, start);
         let checker = Checker::new(robot.clone(), collision, objective.lower, objective.upper);
-        let mut world = Self {
+        Ok(Self {
             robot: robot.clone(),
             objective,
             checker,
             scene,
+            supports,
+            lane_scene,
             scene_with_target,
             start,
             velocity,
@@ -122,9 +153,7 @@ impl World {
                 .goal
                 .target()
                 .map(|(object, pose)| (object.clone(), *pose)),
-        };
-        world.measure_start()?;
-        Ok(world)
+        })
     }
 
     fn measure_start(&mut self) -> Result<(), PlanError> {

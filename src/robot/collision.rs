@@ -77,6 +77,21 @@ pub struct CollisionModel {
 }
 
 impl CollisionModel {
+    /// The spheres of one body alone, against nothing of the robot itself.
+    pub fn of_body(&self, body: usize) -> Self {
+        Self {
+            links: self.links.clone(),
+            spheres: self.spheres.clone(),
+            groups: self
+                .groups
+                .iter()
+                .filter(|g| g.body == body)
+                .cloned()
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// Link of a sphere, by name.
     pub fn link_of_group(&self, group: usize) -> &str {
         &self.links[self.groups[group].link]

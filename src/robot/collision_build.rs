@@ -80,7 +80,8 @@ pub(super) fn build(
     Ok(model)
 }
 
-fn add_group(
+/// Adds balls of one link, in their body's frame, as a group.
+pub(super) fn add_group(
     model: &mut CollisionModel,
     kinematics: &KinematicModel,
     body: usize,

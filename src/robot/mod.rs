@@ -6,6 +6,7 @@ mod collision_build;
 mod error;
 mod gripper;
 mod gripper_file;
+mod held;
 mod inverse_kinematics;
 mod joints;
 mod kinematics;
@@ -28,6 +29,7 @@ pub use collision::{AllowedReason, CollisionModel, LinkShape, Sphere, SphereCove
 pub use error::RobotError;
 pub use gripper::{Gripper, GripperBox, GripperGeometry};
 pub use gripper_file::GripperDescription;
+pub use held::cover_held;
 pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};
 pub use kinematics::{KinematicModel, MAX_JOINTS};
 pub use lane_frame::{BodyWrenches, KinematicState, LaneFrame};

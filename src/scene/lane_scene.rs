@@ -219,7 +219,8 @@ impl LaneObstacle {
             let height = self.along(2, &self.offset_from_center(point));
             return height.simd_lt(reach + splat(self.rounding));
         }
-        let reach = reach + splat(self.rounding);
+        // A negative margin may leave nothing to reach for.
+        let reach = (reach + splat(self.rounding)).fast_max(ZERO);
         self.core_distance_squared(point).simd_lt(reach * reach)
     }
 

@@ -121,7 +121,7 @@ pub struct MeshEntry {
     pub scale: f64,
 }
 
-/// Exactly one of the four.
+/// Exactly one of grasp, grasps, pose, joints; `place` goes with the first two.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Task {
@@ -131,6 +131,8 @@ pub struct Task {
     /// Of the tool link.
     pub pose: Option<PoseEntry>,
     pub joints: Option<Start>,
+    /// Where the grasped object's frame is put; not given: it stays in the hand.
+    pub place: Option<PoseEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -147,6 +149,7 @@ pub struct GraspsEntry {
 pub struct RequestSettings {
     pub approach_distance_m: Option<f64>,
     pub lift_distance_m: Option<f64>,
+    pub retreat_distance_m: Option<f64>,
     pub velocity_scaling: Option<f64>,
     pub acceleration_scaling: Option<f64>,
     pub collision_margin_m: Option<f64>,
@@ -274,6 +277,7 @@ impl RequestSettings {
         let set = |target: &mut f64, value: Option<f64>| *target = value.unwrap_or(*target);
         set(&mut request.approach_distance_m, self.approach_distance_m);
         set(&mut request.lift_distance_m, self.lift_distance_m);
+        set(&mut request.retreat_distance_m, self.retreat_distance_m);
         set(&mut request.velocity_scaling, self.velocity_scaling);
         set(&mut request.acceleration_scaling, self.acceleration_scaling);
         set(&mut request.collision_margin_m, self.collision_margin_m);

@@ -92,6 +92,8 @@ impl ProblemFile {
         }
         let goal = self.goal(robot, folder, network)?;
         let mut request = PlanRequest::new(start, scene, goal);
+        let place = self.task.place.as_ref();
+        request.place_world_from_object = place.map(|p| p.pose("place")).transpose()?;
         self.settings.apply(&mut request)?;
         Ok(request)
     }

@@ -124,6 +124,7 @@ fn plan_json(plan: &Plan, period_s: f64) -> Value {
     json!({
         "phases": plan.phases.iter().map(|p| phase_json(p, period_s)).collect::<Vec<_>>(),
         "grasp": plan.grasp.as_ref().map(grasp_json),
+        "placed_world_from_object": plan.placed_world_from_object.as_ref().map(matrix),
         "duration_s": plan.duration_s(),
         "costs": plan.costs.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<serde_json::Map<_, _>>(),
         "min_clearance_m": finite(v.min_clearance_m),
@@ -140,6 +141,7 @@ fn plan_json(plan: &Plan, period_s: f64) -> Value {
             "anneal": t.anneal_ms,
             "refine": t.refine_ms,
             "verify": t.verify_ms,
+            "transfer": t.transfer_ms,
             "total": t.total_ms,
         },
         "iterations": plan.iterations,
@@ -208,7 +210,7 @@ fn print_summary(plan: &Plan, out: Option<&Path>) {
     for phase in &plan.phases {
         let t = &phase.trajectory;
         println!(
-            "{:<6} {:.3} s, path {:.3} rad",
+            "{:<7} {:.3} s, path {:.3} rad",
             phase.kind.name(),
             t.duration_s(),
             t.path_length()
@@ -220,9 +222,13 @@ fn print_summary(plan: &Plan, out: Option<&Path>) {
             .energy
             .map_or_else(|| "unknown".into(), |e| format!("{e:.3}"));
         println!(
-            "grasp  at ({:.3}, {:.3}, {:.3}) m, energy {energy}",
+            "grasp   at ({:.3}, {:.3}, {:.3}) m, energy {energy}",
             p.x, p.y, p.z
         );
+    }
+    if let Some(pose) = &plan.placed_world_from_object {
+        let p = pose.translation.vector;
+        println!("placed  at ({:.3}, {:.3}, {:.3}) m", p.x, p.y, p.z);
     }
     let v = &plan.verification;
     let near = v
@@ -244,8 +250,16 @@ fn print_summary(plan: &Plan, out: Option<&Path>) {
     println!("costs: {}", costs.join(", "));
     let t = &plan.timing;
     println!(
-        "time {:.1} ms: prepare {:.1}, goals {:.1}, seed {:.1}, anneal {:.1}, refine {:.1}, verify {:.1}; {} steps",
-        t.total_ms, t.prepare_ms, t.goals_ms, t.seed_ms, t.anneal_ms, t.refine_ms, t.verify_ms, plan.iterations
+        "time {:.1} ms: prepare {:.1}, goals {:.1}, seed {:.1}, anneal {:.1}, refine {:.1}, verify {:.1}, transfer {:.1}; {} steps",
+        t.total_ms,
+        t.prepare_ms,
+        t.goals_ms,
+        t.seed_ms,
+        t.anneal_ms,
+        t.refine_ms,
+        t.verify_ms,
+        t.transfer_ms,
+        plan.iterations
     );
     if let Some(path) = out {
         println!("written to {}", path.display());

@@ -1,9 +1,11 @@
-//! Straight motions of the tool: the lift after the grasp, and the free way of the approach.
+//! Straight motions of the tool: lift, set-down, retreat, and the free way of the approach.
 
-use nalgebra::{DMatrix, DVector, Vector6};
+use nalgebra::{DMatrix, DVector, Vector3, Vector6};
 
 use super::branches::Branch;
+use super::request::PlanRequest;
 use super::world::{joint_row, joint_values, World};
+use crate::cost::SceneCollision;
 use crate::geometry::{difference, Pose};
 use crate::lanes::{splat, Lanes, LANES};
 use crate::trajectory::{JointRow, Spline};
@@ -18,34 +20,76 @@ const DAMPING: f64 = 1e-6;
 const LARGEST_STEP: f64 = 0.2;
 /// Share of the clearance at the grasp that must be kept towards it.
 const KEPT: f32 = 0.5;
+/// An object that is carried must leave what it stood on by this much [m].
+const LEAST_LIFT_M: f64 = 0.02;
+/// How much nearer to the object a retreating hand may come than it is at first [m].
+const TARGET_SLACK_M: f32 = 0.002;
 
-/// Configurations that move the tool straight up by `distance_m` from `from`, both ends included; `None` if joint limits,
-/// a singularity or the scene are in the way. The grasped object is not an obstacle.
-pub fn path(world: &mut World, from: JointRow, distance_m: f64) -> Option<Vec<JointRow>> {
+/// What a straight motion has to keep clear of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Keep {
+    /// The scene; the object in the hand is no obstacle.
+    Scene,
+    /// The scene, and the object that the open hand draws back from.
+    SceneAndTarget,
+}
+
+/// Configurations that move the tool from `from` straight by `displacement_m` (world axes), both ends included; `None` if
+/// joint limits, a singularity or an obstacle are in the way. Half of the clearance that the robot has at `from` is kept.
+pub fn path(
+    world: &mut World,
+    from: JointRow,
+    displacement_m: &Vector3<f64>,
+    keep: Keep,
+) -> Option<Vec<JointRow>> {
     let dof = world.robot.kinematics.dof();
     let mut q = joint_values(from, dof);
     let start = world.robot.kinematics.tool_pose(&q);
-    let steps = (distance_m / CORNER_STEP_M).ceil().max(1.0) as usize;
-    let least = world
-        .checker
-        .clearance(from)
-        .scene_m
-        .min(world.checker.collision.margin_m)
-        * KEPT;
+    let steps = (displacement_m.norm() / CORNER_STEP_M).ceil().max(1.0) as usize;
+    let clearance = world.checker.clearance(from);
+    let scene_m = clearance.scene_m.min(world.checker.collision.margin_m) * KEPT;
+    // Fingers around an object are deep inside its conservative layer, and leave it as they draw back.
+    let target_m = match keep {
+        Keep::Scene => f32::NEG_INFINITY,
+        Keep::SceneAndTarget => clearance.target_m.min(0.0) - TARGET_SLACK_M,
+    };
     let mut corners = vec![from];
     for step in 1..=steps {
         let mut wanted = start;
-        wanted.translation.vector.z += distance_m * step as f64 / steps as f64;
+        wanted.translation.vector += displacement_m * (step as f64 / steps as f64);
         q = follow(world, q, &wanted)?;
         let row = joint_row(&q);
         if world.robot.limits.violation(&q, 0.0).is_some()
-            || !world.checker.is_free(row, least, f32::NEG_INFINITY)
+            || !world.checker.is_free(row, scene_m, target_m)
         {
             return None;
         }
         corners.push(row);
     }
     Some(corners)
+}
+
+/// Configurations straight up from `from`, where the arm and the object in its hand (`held`) stay clear. As high as the
+/// request lifts; under a low shelf a part of that must do where the object will be carried elsewhere anyway.
+pub fn up(
+    world: &mut World,
+    from: JointRow,
+    request: &PlanRequest,
+    held: Option<&SceneCollision>,
+) -> Option<Vec<JointRow>> {
+    let shares: &[f64] = match request.place_world_from_object {
+        Some(_) => &[1.0, 0.5, 0.25],
+        None => &[1.0],
+    };
+    shares
+        .iter()
+        .map(|share| share * request.lift_distance_m)
+        .filter(|&height_m| height_m >= LEAST_LIFT_M || shares.len() == 1)
+        .find_map(|height_m| {
+            let corners = path(world, from, &(Vector3::z() * height_m), Keep::Scene)?;
+            held.is_none_or(|held| world.checker.body_is_free(held, &corners[1..]))
+                .then_some(corners)
+        })
 }
 
 /// Damped Newton steps from `q` to a nearby tool pose.

@@ -1,0 +1,218 @@
+//! Pick and place through the planner's public door: every phase joined to the next, the object where it was asked for, no
+//! collision on the way, and a reason where there is no way.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use diffusion_field_planner::data::{Category, ProceduralObject};
+use diffusion_field_planner::field::{GraspNetwork, ObjectModel};
+use diffusion_field_planner::geometry::Pose;
+use diffusion_field_planner::planner::verify::{verify, AttachedObject, VerifySettings, Violation};
+use diffusion_field_planner::planner::{
+    prepare_grasps, Goal, GripperAction, PhaseKind, Plan, PlanError, PlanRequest, Planner,
+    PlannerSettings,
+};
+use diffusion_field_planner::robot::RobotModel;
+use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
+use nalgebra::{Point3, Translation3, UnitQuaternion};
+
+const READY: [f64; 7] = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn panda() -> Arc<RobotModel> {
+    static ROBOT: OnceLock<Arc<RobotModel>> = OnceLock::new();
+    let load = || {
+        RobotModel::load(
+            &root().join("urdf/panda.urdf"),
+            &root().join("config/panda.yaml"),
+        )
+    };
+    ROBOT.get_or_init(|| Arc::new(load().unwrap())).clone()
+}
+
+/// A box-shaped object unseen in training.
+fn object() -> Arc<ObjectModel> {
+    static OBJECT: OnceLock<Arc<ObjectModel>> = OnceLock::new();
+    OBJECT
+        .get_or_init(|| {
+            let network =
+                GraspNetwork::load(&root().join("models/grasp_field.safetensors")).unwrap();
+            let mesh = ProceduralObject::new(Category::Cylinder, 1_000_001).mesh(0.004);
+            let model = ObjectModel::from_mesh("tin", Arc::new(mesh), &network).unwrap();
+            prepare_grasps(&model);
+            Arc::new(model)
+        })
+        .clone()
+}
+
+fn cuboid(name: &str, size: [f64; 3], at: [f64; 3]) -> SceneObject {
+    let shape = Shape::Box {
+        half_extents_m: size.map(|s| 0.5 * s),
+    };
+    SceneObject::new(name, shape, Pose::translation(at[0], at[1], at[2]))
+}
+
+fn table() -> SceneObject {
+    cuboid("table", [0.7, 1.4, 0.04], [0.6, 0.0, -0.02])
+}
+
+/// The object turned by roll, pitch and yaw, its lowest point a millimetre above `z_m`.
+fn standing(x_m: f64, y_m: f64, z_m: f64, rpy_rad: [f64; 3]) -> Pose {
+    let rotation = UnitQuaternion::from_euler_angles(rpy_rad[0], rpy_rad[1], rpy_rad[2]);
+    let lowest = object()
+        .mesh
+        .vertices
+        .iter()
+        .map(|v| (rotation * Point3::from(*v)).z)
+        .fold(f64::INFINITY, f64::min);
+    Pose::from_parts(Translation3::new(x_m, y_m, z_m - lowest + 1e-3), rotation)
+}
+
+fn request(scene: Vec<SceneObject>, from: Pose, to: Pose) -> PlanRequest {
+    let goal = Goal::Grasp {
+        object: object(),
+        world_from_object: from,
+    };
+    PlanRequest {
+        place_world_from_object: Some(to),
+        time_limit: std::time::Duration::from_secs(60),
+        ..PlanRequest::new(READY.to_vec(), Scene { objects: scene }, goal)
+    }
+}
+
+fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
+    Planner::new(panda(), PlannerSettings::default())
+        .plan(request, &mut |_| ControlFlow::Continue(()))
+}
+
+/// What a place plan must be, checked from outside.
+fn check(plan: &Plan, request: &PlanRequest) {
+    let to = request.place_world_from_object.unwrap();
+    let kinds: Vec<PhaseKind> = plan.phases.iter().map(|p| p.kind).collect();
+    use PhaseKind::{Carry, Lift, Lower, Reach, Retreat};
+    assert_eq!(kinds, [Reach, Lift, Carry, Lower, Retreat]);
+    for pair in plan.phases.windows(2) {
+        let (before, after) = (&pair[0].trajectory, &pair[1].trajectory);
+        let start = after.sample(0.0);
+        for (a, b) in before.end().iter().zip(&start.position) {
+            assert!((a - b).abs() < 1e-9, "{:?} does not join", pair[1].kind);
+        }
+        assert!(start.velocity.iter().all(|v| v.abs() < 1e-9));
+    }
+    assert!(matches!(
+        plan.phases[0].gripper_after,
+        GripperAction::Close { .. }
+    ));
+    assert!(matches!(
+        plan.phases[3].gripper_after,
+        GripperAction::Open { .. }
+    ));
+    // The object stands where the hand lets go of it.
+    let robot = panda();
+    let grasp = plan.grasp.as_ref().unwrap();
+    let tool = robot.kinematics.tool_pose(plan.phases[3].trajectory.end());
+    let gripper = robot.gripper.as_ref().unwrap();
+    let placed = tool * gripper.tool_from_gripper * grasp.object_from_gripper.inverse();
+    assert!((placed.translation.vector - to.translation.vector).norm() < 1e-3);
+    assert!(placed.rotation.angle_to(&to.rotation) < 5e-3);
+    let said = plan.placed_world_from_object.unwrap();
+    assert!((said.translation.vector - placed.translation.vector).norm() < 1e-6);
+    // Away from both supports the held object touches nothing, by the verifier's own words.
+    let held = VerifySettings {
+        attached: vec![attached(plan)],
+        ..VerifySettings::default()
+    };
+    verify(&robot, &request.scene, &plan.phases[2].trajectory, &held).unwrap();
+}
+
+fn attached(plan: &Plan) -> AttachedObject {
+    let robot = panda();
+    let gripper = robot.gripper.as_ref().unwrap();
+    let tool_link = robot.kinematics.tool_link().to_string();
+    let grasp = plan.grasp.as_ref().unwrap();
+    AttachedObject {
+        name: "tin".into(),
+        link: tool_link,
+        link_from_object: gripper.tool_from_gripper * grasp.object_from_gripper.inverse(),
+        shape: Shape::Mesh(object().surface.clone()),
+        touching_links: ["panda_hand", "panda_leftfinger", "panda_rightfinger"]
+            .map(String::from)
+            .to_vec(),
+    }
+}
+
+#[test]
+fn an_object_is_carried_over_an_obstacle() {
+    let wall = cuboid("wall", [0.3, 0.04, 0.2], [0.5, 0.0, 0.1]);
+    let from = standing(0.5, 0.2, 0.0, [0.0, 0.0, 0.3]);
+    let to = standing(0.5, -0.2, 0.0, [0.0, 0.0, 1.0]);
+    let request = request(vec![table(), wall], from, to);
+    let plan = plan(&request).unwrap();
+    check(&plan, &request);
+}
+
+#[test]
+fn a_lying_object_is_put_upright() {
+    let from = standing(0.5, 0.2, 0.0, [0.0, 1.5707963, 0.3]);
+    let to = standing(0.5, -0.2, 0.0, [0.0, 0.0, 0.0]);
+    let request = request(vec![table()], from, to);
+    let plan = plan(&request).unwrap();
+    check(&plan, &request);
+}
+
+#[test]
+fn an_object_is_put_on_a_shelf_and_the_board_is_no_way_through() {
+    let board = cuboid("board", [0.3, 0.5, 0.02], [0.65, 0.3, 0.24]);
+    let back = cuboid("back", [0.02, 0.5, 0.6], [0.81, 0.3, 0.3]);
+    let from = standing(0.45, -0.25, 0.0, [0.0; 3]);
+    let to = standing(0.6, 0.3, 0.25, [0.0; 3]);
+    let request = request(vec![table(), board.clone(), back], from, to);
+    let plan = plan(&request).unwrap();
+    check(&plan, &request);
+    // Planted: the same carry with a board across its way.
+    let carry = &plan.phases[2].trajectory;
+    let middle = panda()
+        .kinematics
+        .tool_pose(&carry.sample(0.5 * carry.duration_s()).position);
+    let at = (middle * panda().gripper.as_ref().unwrap().tool_from_gripper)
+        * plan.grasp.as_ref().unwrap().object_from_gripper.inverse();
+    let p = at.translation.vector;
+    let thin = cuboid("thin_board", [0.3, 0.3, 0.004], [p.x, p.y, p.z]);
+    let held = VerifySettings {
+        attached: vec![attached(&plan)],
+        ..VerifySettings::default()
+    };
+    let scene = Scene {
+        objects: vec![thin],
+    };
+    let found = verify(&panda(), &scene, carry, &held).unwrap_err();
+    assert!(
+        matches!(&found, Violation::Clearance { object, .. } if object == "thin_board"),
+        "{found}"
+    );
+}
+
+#[test]
+fn places_that_cannot_be_say_why() {
+    let from = standing(0.5, 0.2, 0.0, [0.0; 3]);
+    let inside = Pose::translation(0.0, 0.0, -0.03) * standing(0.5, -0.2, 0.0, [0.0; 3]);
+    let error = plan(&request(vec![table()], from, inside)).unwrap_err();
+    assert_eq!(error.code(), 932);
+    assert!(error.to_string().contains("'table'"), "{error}");
+
+    let far = standing(1.4, 0.0, 0.0, [0.0; 3]);
+    let error = plan(&request(vec![], from, far)).unwrap_err();
+    assert!(error.to_string().contains("at the place"), "{error}");
+
+    let joints = PlanRequest {
+        goal: Goal::Joints(READY.to_vec()),
+        ..request(vec![table()], from, from)
+    };
+    let error = plan(&joints).unwrap_err();
+    assert_eq!(error.code(), 901);
+    assert!(error.to_string().contains("place pose"), "{error}");
+}
