@@ -1,6 +1,8 @@
-"""Picks an object with a simulated arm: planner_node and sim_arm as processes, a goal through the action, real DDS.
+"""Picks an object with a simulated arm, and puts it elsewhere if the task says so: planner_node and sim_arm as processes, a goal through
+the action, real DDS.
 
-Run by scripts/demo. Prints the feedback, then a table of the result; exit status 0 when the arm holds the object.
+Run by scripts/demo. Prints the feedback, then a table of the result; exit status 0 when the arm holds the object, or when the object is
+at its place.
 """
 
 import argparse
@@ -12,24 +14,60 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-SCENE, WEIGHTS = PROJECT / "config/demo_scene.yaml", PROJECT / "models/grasp_field.safetensors"
+WEIGHTS = PROJECT / "models/grasp_field.safetensors"
 OBJECT_ID = "object"
 # Of both arms: upright, hand downwards.
 START_RAD = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785]
 STARTUP_S, RESEND_S, RESULT_S = 30.0, 5.0, 60.0
 # The table's top; the object stands on it.
 TABLE_M = 0.0
+# How near to its place the object must end.
+PLACE_M, PLACE_DEG = 0.01, 5.0
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A place to stand on: where the middle of the object's frame is above it, m, and how the object is turned, rad."""
+
+    x: float
+    y: float
+    surface_z: float
+    roll: float = 0.0
+    pitch: float = 0.0
+    yaw: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    scene: Path
+    start: Stand
+    place: Stand | None = None
+
+
+TASKS = {
+    "pick": Task(PROJECT / "config/demo_scene.yaml", Stand(0.55, 0.02, TABLE_M, yaw=0.6)),
+    "reorient": Task(
+        PROJECT / "config/demo_reorient_scene.yaml",
+        Stand(0.5, 0.22, TABLE_M, roll=math.pi / 2, yaw=0.6),
+        Stand(0.5, -0.2, TABLE_M),
+    ),
+    "shelf": Task(
+        PROJECT / "config/demo_shelf_scene.yaml", Stand(0.45, -0.25, TABLE_M, yaw=-0.8), Stand(0.6, 0.25, 0.25)
+    ),
+}
 
 
 def options():
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=TASKS, default="pick", help="pick; turn the object (reorient); put it into a shelf")
     parser.add_argument("--object", type=Path, default=PROJECT / "meshes/mug.obj", help="mesh to pick (default: a mug)")
     parser.add_argument("--scale", type=float, default=1.0, help="factor from the mesh file's unit to metres")
-    parser.add_argument("--position", type=float, nargs=2, default=[0.55, 0.02], metavar=("X", "Y"), help="on the table, m")
-    parser.add_argument("--yaw", type=float, default=0.6, help="of the object, rad")
+    parser.add_argument("--position", type=float, nargs=2, metavar=("X", "Y"), help="of the object on the table, m (default: the task's)")
+    parser.add_argument("--yaw", type=float, help="of the object, rad (default: the task's)")
     parser.add_argument("--robot", choices=["panda", "fr3"], default="panda")
     parser.add_argument("--seed", type=int, default=0, help="0: a new one each time")
     parser.add_argument("--bin", type=Path, default=PROJECT / "target/release", help="folder of planner_node and sim_arm")
@@ -74,36 +112,75 @@ def robot_files(o):
     return PROJECT / f"urdf/{o.robot}.urdf", PROJECT / f"config/{o.robot}.yaml"
 
 
-def lowest_z_m(o):
-    """Height of the mesh's lowest vertex in its own frame; `dfp` reads the file, so errors are its errors."""
+def bounds_m(o):
+    """Corners of the mesh's box in its own frame; `dfp` reads the file, so errors are its errors."""
     command = [o.bin / "dfp", "inspect", o.object, "--scale", str(o.scale), "--json"]
     reply = subprocess.run(command, capture_output=True, text=True)
     if reply.returncode != 0:
         sys.exit(reply.stderr.strip())
-    return json.loads(reply.stdout)["low_m"][2]
+    mesh = json.loads(reply.stdout)
+    return mesh["low_m"], mesh["high_m"]
 
 
-def start_nodes(o, programs):
+def third_row(stand):
+    """Heights of the object's axes when it is turned so."""
+    return [
+        -math.sin(stand.pitch),
+        math.cos(stand.pitch) * math.sin(stand.roll),
+        math.cos(stand.pitch) * math.cos(stand.roll),
+    ]
+
+
+def standing(stand, bounds):
+    """x, y, z of the object's frame: its box a millimetre above the surface."""
+    low, high = bounds
+    lowest = sum(min(h * a, h * b) for h, a, b in zip(third_row(stand), low, high))
+    return [stand.x, stand.y, stand.surface_z - lowest + 1e-3]
+
+
+def quaternion(stand):
+    """x, y, z, w of fixed-axis roll, pitch, yaw."""
+    (cr, sr), (cp, sp), (cy, sy) = ((math.cos(a / 2), math.sin(a / 2)) for a in (stand.roll, stand.pitch, stand.yaw))
+    return [
+        sr * cp * cy - cr * sp * sy,
+        cr * sp * cy + sr * cp * sy,
+        cr * cp * sy - sr * sp * cy,
+        cr * cp * cy + sr * sp * sy,
+    ]
+
+
+def task_of(o):
+    """The task, with the object where the user wants it."""
+    task = TASKS[o.task]
+    start = task.start
+    if o.position:
+        start = replace(start, x=o.position[0], y=o.position[1])
+    if o.yaw is not None:
+        start = replace(start, yaw=o.yaw)
+    return replace(task, start=start)
+
+
+def start_nodes(o, task, bounds, programs):
     objects = o.out / "objects.yaml"
     # JSON is YAML, with strings quoted whatever they hold.
     objects.write_text(json.dumps({"objects": {OBJECT_ID: {"mesh": str(o.object.resolve()), "scale": o.scale}}}))
     urdf, settings = robot_files(o)
     robot = {"robot__urdf_file": urdf, "robot__settings_file": settings}
-    height_m = TABLE_M - lowest_z_m(o)
+    start = task.start
     programs.start(
         "sim_arm",
         **robot,
         start__position=START_RAD,
         object__mesh_file=o.object.resolve(),
         object__mesh_scale=o.scale,
-        object__pose=[*o.position, height_m, 0.0, 0.0, o.yaw],
+        object__pose=[*standing(start, bounds), start.roll, start.pitch, start.yaw],
     )
     programs.start(
         "planner_node",
         [PROJECT / "config/planner.yaml"],
         **robot,
         objects__file=objects,
-        scene__file=SCENE,
+        scene__file=task.scene,
         planning__model_file=WEIGHTS,
     )
 
@@ -155,12 +232,14 @@ class Demo:
             if time.monotonic() > end:
                 sys.exit(f"waited {STARTUP_S:.0f} s for the goal's acceptance")
 
-    def pick(self, seed):
-        """Sends the goal and returns its result, and the object's pose before and after."""
+    def run(self, seed, place):
+        """Sends the goal and returns its result, and the object's pose before and after. `place`: a PoseStamped or None."""
         self.wait(self.client.server_is_ready, "the action server", STARTUP_S)
         self.wait(lambda: self.object_pose is not None, "the object's pose", STARTUP_S)
         start = self.object_pose
         goal = self.action.Goal(object_id=OBJECT_ID, use_gripper=True, seed=seed, approach_distance=-1.0, lift_distance=-1.0)
+        if place:
+            goal.place_pose = place
         accepted = self.send(goal)
         if not accepted.result().accepted:
             sys.exit("the goal was rejected; see the node's log")
@@ -178,7 +257,28 @@ def path_length_rad(trajectory):
     return sum(math.dist(a, b) for a, b in zip(positions, positions[1:]))
 
 
-def rows(result, lifted_m):
+def place_message(robot, task, bounds):
+    """The place as the action wants it, None if there is none."""
+    from geometry_msgs.msg import PoseStamped
+
+    if not task.place:
+        return None
+    message = PoseStamped()
+    message.header.frame_id = f"{robot}_link0"
+    p, q = message.pose.position, message.pose.orientation
+    p.x, p.y, p.z = standing(task.place, bounds)
+    q.x, q.y, q.z, q.w = quaternion(task.place)
+    return message
+
+
+def off_place(pose, place):
+    """How far an object is from its place: m, deg."""
+    (p, q), (p0, q0) = position_and_quaternion(pose), position_and_quaternion(place)
+    cosine = min(1.0, abs(sum(a * b for a, b in zip(q, q0))))
+    return math.dist(p, p0), math.degrees(2.0 * math.acos(cosine))
+
+
+def rows(result, outcome):
     """The table: name and value."""
     last = result.trajectory.points[-1].time_from_start
     stages = ", ".join(f"{name} {1e3 * t:.0f}" for name, t in zip(result.stage_names, result.stage_times) if t >= 5e-4)
@@ -191,7 +291,7 @@ def rows(result, lifted_m):
         ("velocity, acceleration, jerk",
          f"{result.max_velocity_ratio:.2f}, {result.max_acceleration_ratio:.2f}, {result.max_jerk_ratio:.2f} of the limits"),
         ("gripper from grasp", f"{1e3 * result.grasp_position_error:.2f} mm, {math.degrees(result.grasp_orientation_error):.2f} deg"),
-        ("object lifted", f"{1e3 * lifted_m:.0f} mm"),
+        outcome,
     ]
 
 
@@ -211,7 +311,7 @@ def matrix(pose):
     ]
 
 
-def draw(o, result, object_pose):
+def draw(o, task, result, object_pose):
     """Writes the picture, through the files that `dfp draw` reads; they can be drawn and planned again by hand."""
     import yaml
 
@@ -229,7 +329,7 @@ def draw(o, result, object_pose):
                 "pose": {"position_m": position_m, "quaternion_xyzw": quaternion},
             }
         ],
-        "obstacles": yaml.safe_load(SCENE.read_text())["obstacles"],
+        "obstacles": yaml.safe_load(task.scene.read_text())["obstacles"],
         "task": {"grasp": OBJECT_ID},
     }
     first = [*result.phase_first_points, len(points)]
@@ -254,24 +354,31 @@ def main():
     # A domain of our own unless the user has one: no robot nearby may listen by accident.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 101)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    task, bounds = task_of(o), bounds_m(o)
     programs = Programs(o.bin, o.out)
     try:
-        start_nodes(o, programs)
+        start_nodes(o, task, bounds, programs)
         if o.only_nodes:
             print(f"running in ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; Ctrl-C ends")
             while True:
                 programs.check()
                 time.sleep(0.5)
-        print(f"picking {o.object.name} with the {o.robot}:")
-        result, before, after = Demo(programs).pick(o.seed)
+        print(f"{o.task}: {o.object.name} with the {o.robot}:")
+        place = place_message(o.robot, task, bounds)
+        result, before, after = Demo(programs).run(o.seed, place)
         if result.error_code != 0:
             sys.exit(f"failed: {result.error_code}: {result.error_msg}")
         lifted_m = after.position.z - before.position.z
-        for name, value in rows(result, lifted_m):
+        outcome, failed = ("object lifted", f"{1e3 * lifted_m:.0f} mm"), lifted_m < 0.02
+        if place:
+            off_m, off_deg = off_place(after, place.pose)
+            outcome = ("object from its place", f"{1e3 * off_m:.1f} mm, {off_deg:.1f} deg")
+            failed = off_m > PLACE_M or off_deg > PLACE_DEG
+        for name, value in rows(result, outcome):
             print(f"  {name:<29} {value}")
-        print(f"  {'picture':<29} {draw(o, result, before)}")
-        if lifted_m < 0.02:
-            sys.exit("the arm moved, but the object was not lifted")
+        print(f"  {'picture':<29} {draw(o, task, result, before)}")
+        if failed:
+            sys.exit("the arm moved, but the object is not where it should be")
     except KeyboardInterrupt:
         pass
     finally:

@@ -25,7 +25,8 @@ pub(super) fn step(
     let n = particle.spline.points.len();
     let first = ORDER - 1;
     let mut last = n - (ORDER - 1);
-    if goal.movable {
+    let end_moves = goal.movable && pass == Pass::Anneal;
+    if end_moves {
         ws.system.fold_end();
         ws.system.gradient[last] += particle.end_gradient;
         ws.system.metric[last][0] += particle.end_curvature;
@@ -57,7 +58,7 @@ pub(super) fn step(
         let moved = ws.system.gradient[i].mul_neg_add(scale, particle.spline.points[i]);
         particle.spline.points[i] = moved.fast_max(objective.lower).fast_min(objective.upper);
     }
-    if goal.movable {
+    if end_moves {
         let end = particle.spline.points[n - (ORDER - 1)];
         particle.spline.set_end(end);
     }

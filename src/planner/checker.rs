@@ -77,9 +77,15 @@ impl Checker {
         JointRow::new(values)
     }
 
-    /// Whether a single configuration keeps the margins [m].
-    pub fn is_free(&mut self, q: JointRow, scene_margin_m: f32, target_margin_m: f32) -> bool {
-        self.rows_are_free(&[q; LANES], splat(scene_margin_m), splat(target_margin_m))
+    /// Whether all configurations keep the margins [m].
+    pub fn rows_keep(
+        &mut self,
+        rows: &[JointRow],
+        scene_margin: Lanes,
+        target_margin: Lanes,
+    ) -> bool {
+        rows.chunks(LANES)
+            .all(|chunk| self.rows_are_free(&sixteen(chunk), scene_margin, target_margin))
     }
 
     /// Bit mask of the rows that come nearer than their margins [m].
@@ -111,8 +117,7 @@ impl Checker {
     /// Whether a further body, fixed to one of the robot's, touches nothing at any of the rows.
     pub fn body_is_free(&mut self, body: &SceneCollision, rows: &[JointRow]) -> bool {
         rows.chunks(LANES).all(|chunk| {
-            let rows: [JointRow; LANES] = std::array::from_fn(|i| chunk[i.min(chunk.len() - 1)]);
-            rows_to_lanes(&rows, &mut self.q);
+            rows_to_lanes(&sixteen(chunk), &mut self.q);
             self.robot.kinematics.forward(&self.q, &mut self.state);
             !body.any_in_collision(&self.state, Lanes::ZERO)
         })
@@ -220,6 +225,11 @@ impl Checker {
                 distance_m: n.distance_m,
             })
     }
+}
+
+/// At least one row, the last repeated until there are sixteen.
+fn sixteen(rows: &[JointRow]) -> [JointRow; LANES] {
+    std::array::from_fn(|i| rows[i.min(rows.len() - 1)])
 }
 
 /// The fine check of candidates: dense samples with the ramps of their goals, and the goals' own rules.

@@ -12,6 +12,7 @@ use super::request::{Goal, PlanRequest};
 use super::settings::PlannerSettings;
 use super::straight::{self, Keep};
 use super::world::World;
+use crate::cost::SceneCollision;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
 use crate::robot::RobotModel;
@@ -19,8 +20,9 @@ use crate::trajectory::{rest_to_rest_duration_s, JointRow};
 
 /// Batches of sixteen seeds of the inverse kinematics at the place.
 const BATCHES: usize = 2;
-/// Ways to reach the place that are kept for a grasp.
-const KEPT: usize = 3;
+/// Ways to reach the place that are looked at for a grasp, and how many are enough.
+const TRIED: usize = 3;
+const ENOUGH: usize = 2;
 /// The object may stand this deep in what carries it, for poses that are measured [m].
 const DEEPEST_M: f64 = 0.005;
 
@@ -139,13 +141,17 @@ impl PlaceSite {
                 search.batch(&mut self.world, rng);
             }
             reached |= search.converged > 0;
-            branches.extend(search.best(if near.is_empty() { KEPT } else { 1 }));
+            branches.extend(search.best(if near.is_empty() { TRIED } else { 1 }));
         }
         let back = world_from_gripper.rotation * Vector3::z() * -request.retreat_distance_m;
-        let mut found: Vec<FoundPlace> = branches
-            .iter()
-            .filter_map(|branch| self.around(request, &held, branch.q, &back))
-            .collect();
+        let held = held.in_scene(&self.world);
+        let mut found: Vec<FoundPlace> = Vec::new();
+        for branch in branches {
+            found.extend(self.around(request, &held, branch.q, &back));
+            if found.len() == ENOUGH {
+                break;
+            }
+        }
         found.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
         match (found.is_empty(), reached) {
             (false, _) => Ok(found),
@@ -158,18 +164,17 @@ impl PlaceSite {
     fn around(
         &mut self,
         request: &PlanRequest,
-        held: &HeldObject,
+        held: &SceneCollision,
         q: JointRow,
         back: &Vector3<f64>,
     ) -> Option<FoundPlace> {
+        let mut lower = straight::up(&mut self.world, q, request, Some(held))?;
+        lower.reverse();
         let retreat = if request.retreat_distance_m > 0.0 {
             straight::path(&mut self.world, q, back, Keep::SceneAndTarget)?
         } else {
             vec![q]
         };
-        let scene = held.in_scene(&self.world);
-        let mut lower = straight::up(&mut self.world, q, request, Some(&scene))?;
-        lower.reverse();
         let limits = &self.world.objective.limits;
         Some(FoundPlace {
             time_s: rest_to_rest_duration_s(self.world.start, lower[0], limits),

@@ -1,6 +1,6 @@
 //! Straight motions of the tool: lift, set-down, retreat, and the free way of the approach.
 
-use nalgebra::{DMatrix, DVector, Vector3, Vector6};
+use nalgebra::{Matrix6, Vector3, Vector6};
 
 use super::branches::Branch;
 use super::request::PlanRequest;
@@ -10,7 +10,7 @@ use crate::geometry::{difference, Pose};
 use crate::lanes::{splat, Lanes, LANES};
 use crate::trajectory::{JointRow, Spline};
 
-/// Cartesian distance of neighbouring corners of a straight motion [m].
+/// Mean distance of neighbouring corners of a straight motion [m].
 const CORNER_STEP_M: f64 = 0.01;
 /// Newton steps for each corner, and the error at which it counts as reached (m, rad).
 const NEWTON_STEPS: usize = 8;
@@ -56,17 +56,30 @@ pub fn path(
     let mut corners = vec![from];
     for step in 1..=steps {
         let mut wanted = start;
-        wanted.translation.vector += displacement_m * (step as f64 / steps as f64);
+        wanted.translation.vector += displacement_m * covered(step as f64 / steps as f64);
         q = follow(world, q, &wanted)?;
-        let row = joint_row(&q);
-        if world.robot.limits.violation(&q, 0.0).is_some()
-            || !world.checker.is_free(row, scene_m, target_m)
-        {
+        if world.robot.limits.violation(&q, 0.0).is_some() {
             return None;
         }
-        corners.push(row);
+        corners.push(joint_row(&q));
+    }
+    if !world
+        .checker
+        .rows_keep(&corners[1..], splat(scene_m), splat(target_m))
+    {
+        return None;
     }
     Some(corners)
+}
+
+/// Covered share of the way at time `u` in [0, 1]: even acceleration, then even deceleration. The corners become control
+/// points, so their distances are the speeds.
+fn covered(u: f64) -> f64 {
+    if u < 0.5 {
+        2.0 * u * u
+    } else {
+        1.0 - 2.0 * (1.0 - u) * (1.0 - u)
+    }
 }
 
 /// Configurations straight up from `from`, where the arm and the object in its hand (`held`) stay clear. As high as the
@@ -97,7 +110,8 @@ fn follow(world: &World, mut q: Vec<f64>, wanted: &Pose) -> Option<Vec<f64>> {
     let kinematics = &world.robot.kinematics;
     let before = q.clone();
     for _ in 0..NEWTON_STEPS {
-        let error: Vector6<f64> = difference(&kinematics.tool_pose(&q), wanted);
+        let (tool, jacobian) = kinematics.tool_pose_and_jacobian(&q);
+        let error: Vector6<f64> = difference(&tool, wanted);
         if error.amax() < REACHED {
             let jumps = q
                 .iter()
@@ -105,12 +119,8 @@ fn follow(world: &World, mut q: Vec<f64>, wanted: &Pose) -> Option<Vec<f64>> {
                 .any(|(a, b)| (a - b).abs() > LARGEST_STEP);
             return (!jumps).then_some(q);
         }
-        let jacobian: DMatrix<f64> = kinematics.jacobian(&q);
-        let normal = &jacobian * jacobian.transpose() + DMatrix::identity(6, 6) * DAMPING;
-        let step: DVector<f64> = jacobian.transpose()
-            * normal
-                .cholesky()?
-                .solve(&DVector::from_column_slice(error.as_slice()));
+        let normal: Matrix6<f64> = &jacobian * jacobian.transpose() + Matrix6::identity() * DAMPING;
+        let step = jacobian.transpose() * normal.cholesky()?.solve(&error);
         for (value, change) in q.iter_mut().zip(step.iter()) {
             *value += change;
         }
@@ -136,8 +146,11 @@ pub fn is_free_towards(world: &mut World, from: JointRow, grasp: &Branch) -> boo
     let rows: [JointRow; LANES] =
         std::array::from_fn(|lane| way.mul_add(JointRow::splat(share(lane)), from));
     let margin = splat(KEPT * grasp.clearance_m.max(0.0));
-    let end = (grasp.target_clearance_m - 0.002).min(TARGET_MARGIN_M);
-    let start = world.checker.clearance(from).target_m * KEPT;
+    let end = (grasp.target_clearance_m - TARGET_SLACK_M).min(TARGET_MARGIN_M);
+    let start = match world.checker.clearance(from).target_m {
+        clear if clear > 0.0 => clear * KEPT,
+        touching => touching - TARGET_SLACK_M,
+    };
     let target = Lanes::new(std::array::from_fn(|lane| {
         end + (start.min(TARGET_MARGIN_M) - end) * (1.0 - share(lane)).powi(2)
     }));

@@ -231,8 +231,8 @@ fn add_terms(
         );
     }
     if let (Some(grasp), true) = (grasp_energy(&request.goal), settings.joint_grasp) {
-        // As stiff as the limits while refining, or the press for time would drag the hand off its grasp.
-        objective.add(grasp, w.grasp, o.refine_limits);
+        // The refinement holds the grasp that the annealing has found.
+        objective.add(grasp, w.grasp, 1.0);
     }
 }
 

@@ -4,11 +4,11 @@
 //! earlier one by one moving joint. Body frames are not the URDF's link frames: they are turned at load time so
 //! that every revolute joint turns about its body's z axis and every prismatic one slides along it.
 
-use nalgebra::DMatrix;
+use nalgebra::Matrix6xX;
 
 use super::joints::{BodyJoint, LinkJoint, LinkMotion, MotionKind};
 use super::{BodyWrenches, KinematicState, LaneFrame, RobotError};
-use crate::geometry::{Pose, Twist};
+use crate::geometry::Pose;
 use crate::lanes::{cross, dot, splat, sub, Lanes};
 
 /// Most planned joints.
@@ -158,19 +158,26 @@ impl KinematicModel {
     }
 
     /// 6 x D Jacobian of the tool: twist (linear m, angular rad) of the tool's origin in world axes by joint.
-    pub fn jacobian(&self, q: &[f64]) -> DMatrix<f64> {
-        let mut out = DMatrix::zeros(6, self.dof());
-        let world_from_root = self.world_from_base_root(q);
-        let tool = (world_from_root * self.root_from_link(q, self.tool))
-            .translation
-            .vector;
-        let mut link = Some(self.tool);
-        while let Some(index) = link {
+    pub fn jacobian(&self, q: &[f64]) -> Matrix6xX<f64> {
+        self.tool_pose_and_jacobian(q).1
+    }
+
+    /// [`Self::tool_pose`] and [`Self::jacobian`] in one pass.
+    pub fn tool_pose_and_jacobian(&self, q: &[f64]) -> (Pose, Matrix6xX<f64>) {
+        let mut chain = Vec::with_capacity(self.links.len());
+        let mut next = Some(self.tool);
+        while let Some(index) = next {
+            chain.push(index);
+            next = self.links[index].parent;
+        }
+        // Axes and points of the joints on the way from the root to the tool; no joint between root and base moves.
+        let mut frame = self.world_from_base_root(q);
+        let mut axes = Vec::with_capacity(chain.len());
+        for &index in chain.iter().rev() {
             let joint = &self.links[index];
-            // no joint between root and base moves
-            let frame = world_from_root * self.root_from_link(q, index);
-            let column = match &joint.motion {
-                LinkMotion::Fixed => None,
+            frame = frame * joint.parent_from_joint * joint.motion.pose(q);
+            match &joint.motion {
+                LinkMotion::Fixed => {}
                 LinkMotion::Turn {
                     axis,
                     variable,
@@ -178,34 +185,32 @@ impl KinematicModel {
                     ..
                 } => {
                     let axis = frame.rotation * axis.into_inner() * *multiplier;
-                    Some((
-                        *variable,
-                        crate::geometry::join(
-                            &axis.cross(&(tool - frame.translation.vector)),
-                            &axis,
-                        ),
-                    ))
+                    axes.push((*variable, axis, Some(frame.translation.vector)));
                 }
                 LinkMotion::Slide {
                     axis,
                     variable,
                     multiplier,
                     ..
-                } => {
-                    let axis = frame.rotation * axis.into_inner() * *multiplier;
-                    Some((
-                        *variable,
-                        crate::geometry::join(&axis, &nalgebra::Vector3::zeros()),
-                    ))
-                }
-            };
-            if let Some((variable, twist)) = column {
-                let sum: Twist = out.fixed_view::<6, 1>(0, variable) + twist;
-                out.fixed_view_mut::<6, 1>(0, variable).copy_from(&sum);
+                } => axes.push((
+                    *variable,
+                    frame.rotation * axis.into_inner() * *multiplier,
+                    None,
+                )),
             }
-            link = joint.parent;
         }
-        out
+        let mut out = Matrix6xX::zeros(self.dof());
+        for (variable, axis, center) in axes {
+            let twist = match center {
+                Some(center) => {
+                    crate::geometry::join(&axis.cross(&(frame.translation.vector - center)), &axis)
+                }
+                None => crate::geometry::join(&axis, &nalgebra::Vector3::zeros()),
+            };
+            let mut column = out.column_mut(variable);
+            column += twist;
+        }
+        (frame, out)
     }
 
     fn check_count(&self, q: &[f64]) -> Result<(), RobotError> {

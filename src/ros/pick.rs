@@ -14,7 +14,7 @@ use super::prepare::{prepare, Prepared, Target};
 use super::shared::Shared;
 use super::status::{Activity, StatusBoard};
 use crate::geometry::Pose;
-use crate::planner::{Plan, PlanRequest, Planner, PlannerSettings, Stage};
+use crate::planner::{GripperAction, Plan, PlanRequest, Planner, PlannerSettings, Stage};
 use crate::robot::RobotModel;
 use r2r::diffusion_field_planner::action::PlanGraspMotion;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -204,25 +204,25 @@ impl Picker {
                 gripper.move_to(width_m, parameters, goal)?;
             }
             let end = execution::execute(&self.shared, robot, parameters, &phase.trajectory, goal)?;
-            let closes = width_m(phase.gripper_after);
-            if let (Some(grasp), Some(_)) = (&plan.grasp, closes) {
+            let closes = matches!(phase.gripper_after, GripperAction::Close { .. });
+            if let (Some(grasp), true) = (&plan.grasp, closes) {
                 let world_from_gripper = world_from_gripper(robot, &end.position);
                 let error = grasp.world_from_gripper.inverse() * world_from_gripper;
                 result.grasp_position_error = error.translation.vector.norm();
                 result.grasp_orientation_error = error.rotation.angle();
             }
-            match (gripper, closes) {
-                (_, None) => {}
-                (None, Some(_)) => return Ok(()),
-                (Some(gripper), Some(width_m)) => {
-                    let reached_m = gripper.move_to(width_m, parameters, goal)?;
-                    if reached_m < parameters.gripper_min_width_m {
-                        return Err(Failure::GraspEmpty {
-                            width_m: reached_m,
-                            limit_m: parameters.gripper_min_width_m,
-                        });
-                    }
-                }
+            let Some(width_m) = width_m(phase.gripper_after) else {
+                continue;
+            };
+            let Some(gripper) = gripper else {
+                return Ok(());
+            };
+            let reached_m = gripper.move_to(width_m, parameters, goal)?;
+            if closes && reached_m < parameters.gripper_min_width_m {
+                return Err(Failure::GraspEmpty {
+                    width_m: reached_m,
+                    limit_m: parameters.gripper_min_width_m,
+                });
             }
         }
         Ok(())

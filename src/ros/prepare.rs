@@ -133,7 +133,9 @@ impl Preparation<'_> {
         let id = &self.checked.object_id;
         let needs_object = self.checked.grasps.is_empty()
             || self.checked.grasps.iter().any(|g| g.pose.frame.is_empty());
-        let model = self.model(id, self.checked.grasps.is_empty())?;
+        // What is put down must have a shape.
+        let needs_model = self.checked.grasps.is_empty() || self.checked.place_pose.is_some();
+        let model = self.model(id, needs_model)?;
         let observed = match &self.checked.object_pose {
             Some(pose) => Some(pose.clone()),
             None => self.observed_pose(id, needs_object || model.is_some())?,
@@ -265,7 +267,11 @@ impl Preparation<'_> {
                 )))
             }
         };
+        let place = self.checked.place_pose.as_ref();
         Ok(PlanRequest {
+            place_world_from_object: place.map(|p| self.transformed(robot, p)).transpose()?,
+            // The way out of a set-down is as long as the way into a grasp.
+            retreat_distance_m: self.checked.approach_distance_m,
             approach_distance_m: self.checked.approach_distance_m,
             lift_distance_m: self.checked.lift_distance_m,
             velocity_scaling: self.checked.velocity_scaling,

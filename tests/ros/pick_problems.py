@@ -114,6 +114,13 @@ class MugCell:
         rejected = self.cell.counts["rejected"] - rejected
         return Outcome(result.error_code, result.error_msg, result.planning_time, rejected, lifted())
 
+    def move(self, problem, place):
+        """Plans and executes a whole pick and place; the action's result."""
+        self.arrange(problem)
+        options = dict(velocity_scaling=1.0, acceleration_scaling=1.0, use_gripper=True, plan_only=False)
+        _, result = self.cell.run(goal(object_id=OBJECT_ID, grasps=[], place_pose=place, **options))
+        return result
+
     def stop(self):
         assert self.node.stop() == 0
         assert self.arm.stop() == 0

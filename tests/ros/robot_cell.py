@@ -131,6 +131,7 @@ class Cell:
         self.peer = peer
         self.joints = {}
         self.can_z = None
+        self.object_pose = None
         self.trajectories = []
         self.counts = {"accepted": None, "rejected": None}
         self.feedback = {}
@@ -147,6 +148,7 @@ class Cell:
         self.joints.update(zip(message.name, message.position))
 
     def _on_can(self, message):
+        self.object_pose = message.pose
         self.can_z = message.pose.position.z
 
     def arm(self):

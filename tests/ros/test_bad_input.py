@@ -84,7 +84,12 @@ BAD_GOALS = {
     ),
     "out of reach": (dict(grasps=grasps_from_above(x=2.0)), Result.NO_IK_SOLUTION, "reach"),
     "below the table": (dict(grasps=grasps_from_above(z=0.09)), Result.GOAL_IN_COLLISION, "collision"),
-    "placing": (dict(place_pose=stamped()), Result.INVALID_REQUEST, "place_pose"),
+    "place for something without a shape": (dict(place_pose=stamped()), Result.UNKNOWN_OBJECT, "'can'"),
+    "place turned by nothing": (
+        dict(place_pose=stamped(qw=0.0)),
+        Result.INVALID_REQUEST,
+        "place_pose: quaternion",
+    ),
 }
 
 

@@ -20,6 +20,8 @@ pub struct CheckedGoal {
     pub grasps: Vec<GivenGrasp>,
     /// Joint positions by name; empty: the measured ones.
     pub start: Vec<(String, f64)>,
+    /// Where the object's frame is put; None: it stays in the hand.
+    pub place_pose: Option<ObservedPose>,
     /// Empty: the robot's tool link.
     pub goal_link: String,
     pub approach_distance_m: f64,
@@ -49,11 +51,6 @@ pub struct GivenGrasp {
 /// # Errors
 /// [`Failure::InvalidRequest`], naming field, value and what is allowed.
 pub fn check(goal: &PlanGraspMotion::Goal, p: &Parameters) -> Result<CheckedGoal, Failure> {
-    if !goal.place_pose.header.frame_id.is_empty() {
-        return Err(invalid(
-            "place_pose: placing is not part of this version, leave header.frame_id empty",
-        ));
-    }
     let start = check_start(&goal.start_state)?;
     if !start.is_empty() && !goal.plan_only {
         return Err(invalid(
@@ -84,6 +81,7 @@ pub fn check(goal: &PlanGraspMotion::Goal, p: &Parameters) -> Result<CheckedGoal
             .map(given_grasp)
             .collect::<Result<_, _>>()?,
         start,
+        place_pose: stamped("place_pose", &goal.place_pose)?,
         goal_link: goal.goal_link.clone(),
         approach_distance_m: distance(
             "approach_distance",
@@ -287,7 +285,7 @@ mod tests {
             (|g| g.use_gripper = true, "gripper.type is none"),
             (
                 |g| g.place_pose.header.frame_id = "base".into(),
-                "place_pose",
+                "place_pose: quaternion (0, 0, 0, 0)",
             ),
         ];
         for (change, expected) in cases {

@@ -45,6 +45,7 @@ pub fn fill_plan(result: &mut PlanGraspMotion::Result, plan: &Plan, frame: &str,
         ("anneal", timing.anneal_ms),
         ("refine", timing.refine_ms),
         ("verify", timing.verify_ms),
+        ("transfer", timing.transfer_ms),
     ];
     result.stage_names = stages.iter().map(|(name, _)| (*name).to_owned()).collect();
     result.stage_times = stages.iter().map(|(_, ms)| 1e-3 * ms).collect();
