@@ -1,10 +1,15 @@
 //! Clearance over the whole motion, by halving intervals of time that cannot be shown to be free.
 
-use parry3d_f64::math::Pose3;
+use parry3d_f64::math::{Pose3, Vec3};
 
-use super::links::LinkChain;
+use super::apart::solids_apart;
+use super::excursion::Excursion;
+use super::inside::is_inside;
+use super::links::{Hinge, LinkChain};
+use super::measure::distance_below;
 use super::sampling::Samples;
-use super::solids::{distance, is_inside, lower_bound, Frame, Solid};
+use super::solids::Solid;
+use super::timeline::{Timeline, WHOLE};
 use super::{tolerance_m, Motion, VerifySettings, Violation, SELF_CLEARANCE_OF_INTEREST_M};
 
 /// Two solids that must keep apart.
@@ -13,8 +18,10 @@ pub(super) struct Pair {
     pub b: usize,
     with_world: bool,
     required_m: f64,
-    /// How far a point of one moves relative to the other per unit of each planned joint, at most.
-    weights: Vec<f64>,
+    /// Index into [`Collider::movers`].
+    mover: usize,
+    /// First of the pair's entries in [`Collider::directions`].
+    directions: usize,
 }
 
 impl Pair {
@@ -25,7 +32,8 @@ impl Pair {
             b,
             with_world: false,
             required_m: 0.0,
-            weights: Vec::new(),
+            mover: 0,
+            directions: 0,
         }
     }
 
@@ -36,6 +44,21 @@ impl Pair {
             ..Self::between_links(a, b)
         }
     }
+
+    /// The solid that is taken to stand, and the one that moves as seen from it.
+    fn fixed_and_moving(&self) -> (usize, usize) {
+        match self.with_world {
+            true => (self.b, self.a),
+            false => (self.a, self.b),
+        }
+    }
+}
+
+/// A solid as it moves in the frame of a link; all pairs with other solids of that link share its bounds.
+struct Mover {
+    frame: usize,
+    solid: usize,
+    hinges: Vec<Hinge>,
 }
 
 /// The smallest distance so far.
@@ -45,25 +68,13 @@ pub(super) struct Nearest {
     pub pair: Option<usize>,
 }
 
-const NOTHING_NEAR: Nearest = Nearest {
-    distance_m: f64::INFINITY,
-    pair: None,
-};
-
-/// A time on the grid, with what is known of the pair's distance there.
-#[derive(Clone, Copy)]
-struct Node {
-    step: usize,
-    /// The distance, or at least a bound that it does not fall below, m.
-    distance_m: f64,
-    exact: bool,
-}
-
-/// A time between two neighbours of the grid.
-struct FineNode {
-    time_s: f64,
-    q: Vec<f64>,
-    distance_m: f64,
+impl Default for Nearest {
+    fn default() -> Self {
+        Self {
+            distance_m: f64::INFINITY,
+            pair: None,
+        }
+    }
 }
 
 /// Solids, pairs and the link poses of one motion.
@@ -73,20 +84,13 @@ pub(super) struct Collider {
     pub pairs: Vec<Pair>,
     pub nearest_world: Nearest,
     pub nearest_robot: Nearest,
-    pub checked_states: usize,
     pub checked_distances: usize,
-    /// `[steps + 1][links]`, filled where `is_posed`.
-    poses: Vec<Pose3>,
-    is_posed: Vec<bool>,
-    /// Poses at a time between the grid's.
-    fine_poses: Vec<Pose3>,
-    reach: Vec<f64>,
-}
-
-impl Default for Nearest {
-    fn default() -> Self {
-        NOTHING_NEAR
-    }
+    pub timeline: Timeline,
+    movers: Vec<Mover>,
+    /// `[intervals][movers]`, as far as they were asked for.
+    excursions: Vec<Option<Excursion>>,
+    /// Directions in which parts were last shown to be apart, by pair, part and part; zero: none yet.
+    directions: Vec<Vec3>,
 }
 
 impl Collider {
@@ -95,6 +99,8 @@ impl Collider {
         self.solids.clear();
         self.solids.extend_from_slice(links);
         self.pairs.clear();
+        self.movers.clear();
+        self.directions.clear();
     }
 
     /// Adds a pair unless it may touch or never moves.
@@ -108,23 +114,26 @@ impl Collider {
         } else {
             settings.min_self_clearance_m
         };
-        pair.weights = vec![0.0; chain.dof()];
-        self.reach.resize(chain.dof(), 0.0);
-        for (solid, other) in [(a, b), (b, a)] {
-            let Frame::Link(link) = solid.frame else {
-                continue;
-            };
-            chain.reach(link, solid.extent_m(), &mut self.reach);
-            for (joint, (weight, reach)) in pair.weights.iter_mut().zip(&self.reach).enumerate() {
-                // A joint below both moves them as one.
-                let moves_both = matches!(other.frame, Frame::Link(l) if chain.moves(joint, l));
-                if !moves_both {
-                    *weight += reach;
-                }
+        let (fixed, moving) = pair.fixed_and_moving();
+        let parts = self.solids[fixed].parts.len() * self.solids[moving].parts.len();
+        let frame_of = |solid: usize| self.solids[solid].link.unwrap_or(chain.base());
+        let (frame, link) = (frame_of(fixed), frame_of(moving));
+        let known = |m: &Mover| m.frame == frame && m.solid == moving;
+        pair.mover = match self.movers.iter().position(known) {
+            Some(mover) => mover,
+            None => {
+                self.movers.push(Mover {
+                    frame,
+                    solid: moving,
+                    hinges: chain.between(frame, link),
+                });
+                self.movers.len() - 1
             }
-        }
+        };
         // What no joint moves relative to each other (the base and its table) is the user's to arrange.
-        if pair.weights.iter().any(|w| *w > 0.0) {
+        if !self.movers[pair.mover].hinges.is_empty() {
+            pair.directions = self.directions.len();
+            self.directions.resize(pair.directions + parts, Vec3::ZERO);
             self.pairs.push(pair);
         }
     }
@@ -132,19 +141,15 @@ impl Collider {
     /// Checks all pairs over the whole motion.
     pub fn run(
         &mut self,
-        chain: &mut LinkChain,
+        chain: &LinkChain,
         samples: &Samples,
         motion: &dyn Motion,
         settings: &VerifySettings,
     ) -> Result<(), Violation> {
-        (self.nearest_world, self.nearest_robot) = (NOTHING_NEAR, NOTHING_NEAR);
-        (self.checked_states, self.checked_distances) = (0, 0);
-        self.poses
-            .resize((samples.steps + 1) * chain.link_count(), Pose3::identity());
-        self.is_posed.clear();
-        self.is_posed.resize(samples.steps + 1, false);
-        self.fine_poses
-            .resize(chain.link_count(), Pose3::identity());
+        (self.nearest_world, self.nearest_robot) = Default::default();
+        self.checked_distances = 0;
+        self.excursions.clear();
+        self.timeline.begin(chain, samples);
         let mut scan = Scan {
             collider: self,
             chain,
@@ -159,7 +164,7 @@ impl Collider {
 /// One run over a motion.
 struct Scan<'a> {
     collider: &'a mut Collider,
-    chain: &'a mut LinkChain,
+    chain: &'a LinkChain,
     samples: &'a Samples,
     motion: &'a dyn Motion,
     settings: &'a VerifySettings,
@@ -168,81 +173,92 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// Nearest pairs first: what they leave as the smallest distance makes the others cheap.
     fn all_pairs(&mut self) -> Result<(), Violation> {
-        let last = self.samples.steps;
-        let mut order = Vec::with_capacity(self.collider.pairs.len());
-        for pair in 0..self.collider.pairs.len() {
-            let start = self.bound(pair, 0);
-            let end = self.bound(pair, last);
-            order.push((start.distance_m.min(end.distance_m), pair, start, end));
-        }
+        let whole = self.collider.timeline.interval(WHOLE);
+        let mut order: Vec<(f64, usize)> = (0..self.collider.pairs.len())
+            .map(|pair| {
+                let at = |moment| self.distance_at_least(pair, moment);
+                (at(whole.from).min(at(whole.to)), pair)
+            })
+            .collect();
         order.sort_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
-        for (_, pair, mut start, mut end) in order {
-            self.check_not_inside(pair, &mut start)?;
-            self.interval(pair, &mut start, &mut end)?;
+        for &(_, pair) in &order {
+            self.check_not_inside(pair, whole.from)?;
+            for moment in [whole.from, whole.to] {
+                self.measure(pair, moment, self.nearest_m(pair))?;
+            }
+        }
+        for &(_, pair) in &order {
+            self.interval(pair, WHOLE)?;
         }
         Ok(())
     }
 
+    fn solids(&self, pair: usize) -> (&Solid, &Solid) {
+        let (fixed, moving) = self.collider.pairs[pair].fixed_and_moving();
+        (&self.collider.solids[fixed], &self.collider.solids[moving])
+    }
+
+    /// Pose of the moving solid's frame in the frame of the fixed one.
+    fn fixed_from_moving(&self, pair: usize, moment: usize) -> Pose3 {
+        let (fixed, moving) = self.solids(pair);
+        let links = self.collider.timeline.poses(moment);
+        fixed
+            .world_from_frame(links)
+            .inv_mul(moving.world_from_frame(links))
+    }
+
+    /// A bound by spheres, to sort by.
+    fn distance_at_least(&self, pair: usize, moment: usize) -> f64 {
+        let (fixed, moving) = self.solids(pair);
+        let center = self
+            .fixed_from_moving(pair, moment)
+            .transform_point(moving.center);
+        fixed.distance_at_least(center, moving.radius_m) - fixed.margin_m - moving.margin_m
+    }
+
     /// A body inside a closed surface touches nothing; it is looked for once, as it could not have got there later.
-    fn check_not_inside(&mut self, pair: usize, start: &mut Node) -> Result<(), Violation> {
+    fn check_not_inside(&mut self, pair: usize, start: usize) -> Result<(), Violation> {
         let (a, b) = self.solids(pair);
-        if !is_inside(a, b, self.poses(0)) {
+        if !is_inside(a, b, self.collider.timeline.poses(start)) {
             return Ok(());
         }
-        self.measure(pair, start)?;
         // The depth to the surface at least.
-        Err(self.violation(pair, self.samples.time_s(0), -start.distance_m.abs()))
+        let depth_m = self.distance_below(pair, start, f64::INFINITY)?;
+        Err(self.violation(pair, start, -depth_m.map_or(0.0, f64::abs)))
     }
 
-    fn solids(&self, pair: usize) -> (&Solid, &Solid) {
-        let pair = &self.collider.pairs[pair];
-        (&self.collider.solids[pair.a], &self.collider.solids[pair.b])
+    fn distance_below(
+        &mut self,
+        pair: usize,
+        moment: usize,
+        limit_m: f64,
+    ) -> Result<Option<f64>, Violation> {
+        let pose = self.fixed_from_moving(pair, moment);
+        let collider = &mut *self.collider;
+        let pair = &collider.pairs[pair];
+        let (fixed, moving) = pair.fixed_and_moving();
+        distance_below(
+            &collider.solids[fixed],
+            &collider.solids[moving],
+            &pose,
+            limit_m,
+            &mut collider.directions[pair.directions..],
+            &mut collider.checked_distances,
+        )
     }
 
-    fn poses(&self, step: usize) -> &[Pose3] {
-        let n = self.chain.link_count();
-        &self.collider.poses[step * n..(step + 1) * n]
-    }
-
-    fn pose(&mut self, step: usize) {
-        if self.collider.is_posed[step] {
-            return;
+    /// Notes the true distance at a time if it is below the limit; an error if it is too small.
+    fn measure(&mut self, pair: usize, moment: usize, limit_m: f64) -> Result<(), Violation> {
+        let required_m = self.collider.pairs[pair].required_m;
+        // Touching is a violation even where no distance is demanded.
+        let limit_m = limit_m.max(required_m).max(f64::MIN_POSITIVE);
+        let Some(distance_m) = self.distance_below(pair, moment, limit_m)? else {
+            return Ok(());
+        };
+        if distance_m <= 0.0 || distance_m < required_m {
+            return Err(self.violation(pair, moment, distance_m));
         }
-        let n = self.chain.link_count();
-        let target = &mut self.collider.poses[step * n..(step + 1) * n];
-        self.chain.poses(self.samples.position(step), target);
-        self.collider.is_posed[step] = true;
-        self.collider.checked_states += 1;
-    }
-
-    /// A time with the cheap bound.
-    fn bound(&mut self, pair: usize, step: usize) -> Node {
-        self.pose(step);
-        let (a, b) = self.solids(pair);
-        Node {
-            step,
-            distance_m: lower_bound(a, b, self.poses(step)),
-            exact: false,
-        }
-    }
-
-    /// Replaces a node's bound by the true distance.
-    fn measure(&mut self, pair: usize, node: &mut Node) -> Result<(), Violation> {
-        let (a, b) = self.solids(pair);
-        let mut computed = 0;
-        node.distance_m = distance(a, b, self.poses(node.step), &mut computed)?;
-        node.exact = true;
-        self.collider.checked_distances += computed;
-        self.record(pair, self.samples.time_s(node.step), node.distance_m)
-    }
-
-    /// Notes a true distance; an error if it is too small.
-    fn record(&mut self, pair: usize, time_s: f64, distance_m: f64) -> Result<(), Violation> {
-        let p = &self.collider.pairs[pair];
-        if distance_m <= 0.0 || distance_m < p.required_m {
-            return Err(self.violation(pair, time_s, distance_m));
-        }
-        let nearest = match p.with_world {
+        let nearest = match self.collider.pairs[pair].with_world {
             true => &mut self.collider.nearest_world,
             false => &mut self.collider.nearest_robot,
         };
@@ -255,10 +271,11 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn violation(&self, pair: usize, time_s: f64, distance_m: f64) -> Violation {
+    fn violation(&self, pair: usize, moment: usize, distance_m: f64) -> Violation {
         let p = &self.collider.pairs[pair];
-        let (a, b) = self.solids(pair);
-        let (first, second, required_m) = (a.name.clone(), b.name.clone(), p.required_m);
+        let name = |solid: usize| self.collider.solids[solid].name.clone();
+        let (first, second, required_m) = (name(p.a), name(p.b), p.required_m);
+        let time_s = self.collider.timeline.time_s(moment);
         if p.with_world {
             Violation::Clearance {
                 link: first,
@@ -278,88 +295,77 @@ impl Scan<'_> {
         }
     }
 
+    /// Smallest distance so far among pairs of the same sort.
+    fn nearest_m(&self, pair: usize) -> f64 {
+        match self.collider.pairs[pair].with_world {
+            true => self.collider.nearest_world.distance_m,
+            false => self.collider.nearest_robot.distance_m,
+        }
+    }
+
     /// Distance above which an interval holds nothing new: neither a violation nor a smallest distance of interest.
     fn target_m(&self, pair: usize) -> f64 {
         let p = &self.collider.pairs[pair];
-        if p.with_world {
-            let nearest_m = self.collider.nearest_world.distance_m;
-            return p.required_m.max(nearest_m - tolerance_m(nearest_m));
-        }
-        let nearest_m = self.collider.nearest_robot.distance_m;
+        let nearest_m = self.nearest_m(pair);
         let smaller_m = nearest_m - tolerance_m(nearest_m);
-        p.required_m
-            .max(smaller_m.min(SELF_CLEARANCE_OF_INTEREST_M))
-    }
-
-    /// Shows that the pair keeps apart between two times of the grid.
-    fn interval(&mut self, pair: usize, from: &mut Node, to: &mut Node) -> Result<(), Violation> {
-        let travel_m = self
-            .samples
-            .travel(&self.collider.pairs[pair].weights, from.step, to.step);
-        loop {
-            let proven_m = 0.5 * (from.distance_m + to.distance_m - travel_m);
-            if proven_m > self.target_m(pair) {
-                return Ok(());
-            }
-            // The lower bound is the one with more to gain.
-            let (near, far) = if from.distance_m <= to.distance_m {
-                (&mut *from, &mut *to)
-            } else {
-                (&mut *to, &mut *from)
-            };
-            if !near.exact {
-                self.measure(pair, near)?;
-            } else if !far.exact {
-                self.measure(pair, far)?;
-            } else {
-                break;
-            }
-        }
-        if travel_m < self.settings.resolution_m {
-            return Ok(());
-        }
-        if to.step - from.step == 1 {
-            let fine = |node: &Node| FineNode {
-                time_s: self.samples.time_s(node.step),
-                q: self.samples.position(node.step).to_vec(),
-                distance_m: node.distance_m,
-            };
-            return self.fine_interval(pair, &fine(from), &fine(to));
-        }
-        let mut middle = self.bound(pair, (from.step + to.step) / 2);
-        self.interval(pair, from, &mut middle)?;
-        self.interval(pair, &mut middle, to)
-    }
-
-    /// The same below the grid, down to the resolution.
-    fn fine_interval(
-        &mut self,
-        pair: usize,
-        from: &FineNode,
-        to: &FineNode,
-    ) -> Result<(), Violation> {
-        let time_s = to.time_s - from.time_s;
-        let weights = &self.collider.pairs[pair].weights;
-        let way = |j: usize| self.samples.way(j, to.q[j] - from.q[j], time_s);
-        let travel_m: f64 = weights.iter().enumerate().map(|(j, w)| w * way(j)).sum();
-        let proven_m = 0.5 * (from.distance_m + to.distance_m - travel_m);
-        if proven_m > self.target_m(pair) || travel_m < self.settings.resolution_m {
-            return Ok(());
-        }
-        let mut middle = FineNode {
-            time_s: from.time_s + 0.5 * time_s,
-            q: from.q.clone(),
-            distance_m: 0.0,
+        let of_interest_m = match p.with_world {
+            true => smaller_m,
+            false => smaller_m.min(SELF_CLEARANCE_OF_INTEREST_M),
         };
-        self.motion.position(middle.time_s, &mut middle.q);
-        self.chain.poses(&middle.q, &mut self.collider.fine_poses);
-        self.collider.checked_states += 1;
-        let mut computed = 0;
-        let (a, b) = self.solids(pair);
-        middle.distance_m = distance(a, b, &self.collider.fine_poses, &mut computed)?;
-        self.collider.checked_distances += computed;
-        self.record(pair, middle.time_s, middle.distance_m)?;
-        self.fine_interval(pair, from, &middle)?;
-        self.fine_interval(pair, &middle, to)
+        p.required_m.max(of_interest_m)
+    }
+
+    /// Bounds of a pair's motion in an interval.
+    fn excursion(&mut self, pair: usize, interval: usize) -> Excursion {
+        let collider = &mut *self.collider;
+        let (mover, count) = (collider.pairs[pair].mover, collider.movers.len());
+        let known = count * collider.timeline.interval_count();
+        if collider.excursions.len() < known {
+            collider.excursions.resize(known, None);
+        }
+        let timeline = &collider.timeline;
+        *collider.excursions[interval * count + mover].get_or_insert_with(|| {
+            let Mover { solid, hinges, .. } = &collider.movers[mover];
+            let ends = timeline.interval(interval);
+            Excursion::new(
+                hinges,
+                &collider.solids[*solid],
+                [ends.from, ends.to].map(|moment| timeline.poses(moment)),
+                &timeline.joint_motion(interval),
+            )
+        })
+    }
+
+    /// Whether the pair is shown to keep further apart than the gap from one end of an interval to the other, the
+    /// moving solid staying within the hull of its two ends.
+    fn is_apart(&mut self, pair: usize, interval: usize, gap_m: f64) -> bool {
+        let ends = self.collider.timeline.interval(interval);
+        let poses = [ends.from, ends.to].map(|moment| self.fixed_from_moving(pair, moment));
+        let collider = &mut *self.collider;
+        let pair = &collider.pairs[pair];
+        let (fixed, moving) = pair.fixed_and_moving();
+        solids_apart(
+            &collider.solids[fixed],
+            &collider.solids[moving],
+            poses,
+            gap_m,
+            &mut collider.directions[pair.directions..],
+        )
+    }
+
+    /// Shows that the pair keeps apart between two times at which it was measured.
+    fn interval(&mut self, pair: usize, interval: usize) -> Result<(), Violation> {
+        let excursion = self.excursion(pair, interval);
+        let gap_m = self.target_m(pair) + excursion.beyond_hull_m;
+        if self.is_apart(pair, interval, gap_m) || excursion.travel_m < self.settings.resolution_m {
+            return Ok(());
+        }
+        let halves = self
+            .collider
+            .timeline
+            .halve(interval, self.chain, self.samples, self.motion);
+        self.measure(pair, halves.middle, self.target_m(pair))?;
+        self.interval(pair, halves.first)?;
+        self.interval(pair, halves.second)
     }
 }

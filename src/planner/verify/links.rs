@@ -1,4 +1,4 @@
-//! Link poses by the `k` chain, and how far a joint can move a link.
+//! Link poses by the `k` chain, and the joints between two links.
 
 use std::collections::HashMap;
 
@@ -27,15 +27,24 @@ struct Joint {
     drive: Drive,
 }
 
-/// How a link depends on the planned joints.
+/// A movable joint that a planned joint drives, on the way from one link to another.
+#[derive(Clone)]
+pub(super) struct Hinge {
+    /// The planned joint and how far this one moves per unit of it (not negative).
+    pub joint: usize,
+    pub factor: f64,
+    pub prismatic: bool,
+    /// The joint's child link, whose origin lies on the axis.
+    pub link: usize,
+    /// Unit vector in that link's frame.
+    pub axis: Vec3,
+}
+
+/// A joint between a link and the root.
 struct Ancestor {
-    /// Planned joint and the factor by which it drives this one.
-    planned: Option<(usize, f64)>,
-    prismatic: bool,
-    /// From this joint's frame to its parent's, m.
-    offset_m: f64,
-    /// Furthest way of a prismatic joint, m.
-    travel_m: f64,
+    /// The joint's child link.
+    link: usize,
+    hinge: Option<Hinge>,
 }
 
 struct Link {
@@ -51,7 +60,6 @@ pub(super) struct LinkChain {
     joints: Vec<Joint>,
     links: Vec<Link>,
     base: usize,
-    dof: usize,
     /// As the robot's settings say.
     standing: HashMap<String, f64>,
     /// Names of all movable joints that follow no other and are not planned.
@@ -103,7 +111,7 @@ impl LinkChain {
                 .find_link(&link.name)
                 .ok_or_else(|| setup(format!("link '{}' is not in the chain", link.name)))?
                 .clone();
-            let ancestors = ancestors(urdf, &link.name, planned);
+            let ancestors = ancestors(urdf, &link.name, planned)?;
             links.push(Link {
                 name: link.name.clone(),
                 node,
@@ -125,20 +133,14 @@ impl LinkChain {
             .clone()
             .into_iter()
             .collect();
-        let dof = planned.len();
         Ok(Self {
             chain,
             joints,
             links,
             base,
-            dof,
             standing,
             standing_names,
         })
-    }
-
-    pub fn dof(&self) -> usize {
-        self.dof
     }
 
     pub fn link_count(&self) -> usize {
@@ -221,23 +223,22 @@ impl LinkChain {
         }
     }
 
-    /// For each planned joint, how far any point within `radius_m` of the link's origin moves at most per unit of the
-    /// joint (m/rad or 1): the longest lever arm there can be, the links between stretched out.
-    pub fn reach(&self, link: usize, radius_m: f64, reach: &mut [f64]) {
-        reach.fill(0.0);
-        let mut arm_m = radius_m;
-        for ancestor in &self.links[link].ancestors {
-            if let Some((joint, factor)) = ancestor.planned {
-                reach[joint] += factor * if ancestor.prismatic { 1.0 } else { arm_m };
-            }
-            arm_m += ancestor.offset_m + ancestor.travel_m;
-        }
+    /// The link whose frame is the world.
+    pub fn base(&self) -> usize {
+        self.base
     }
 
-    /// Whether a planned joint moves a link.
-    pub fn moves(&self, joint: usize, link: usize) -> bool {
-        let by = |a: &Ancestor| a.planned.is_some_and(|(j, _)| j == joint);
-        self.links[link].ancestors.iter().any(by)
+    /// Planned joints that move link `to` as seen from link `from`, in the order in which they are met on the way.
+    pub fn between(&self, from: usize, to: usize) -> Vec<Hinge> {
+        let (up, down) = (&self.links[from].ancestors, &self.links[to].ancestors);
+        let not_in =
+            |others: &[Ancestor], a: &Ancestor| others.iter().all(|other| other.link != a.link);
+        let up = up.iter().filter(|a| not_in(down, a));
+        let down = down
+            .iter()
+            .rev()
+            .filter(|a| not_in(&self.links[from].ancestors, a));
+        up.chain(down).filter_map(|a| a.hinge.clone()).collect()
     }
 }
 
@@ -266,27 +267,31 @@ fn follow(urdf: &urdf_rs::Robot, joint: &urdf_rs::Joint) -> (String, f64, f64) {
 }
 
 /// Joints from a link down to the root.
-fn ancestors(urdf: &urdf_rs::Robot, link: &str, planned: &[String]) -> Vec<Ancestor> {
+fn ancestors(
+    urdf: &urdf_rs::Robot,
+    link: &str,
+    planned: &[String],
+) -> Result<Vec<Ancestor>, Violation> {
     let mut result = Vec::new();
     let mut link = link;
     while let Some(joint) = urdf.joints.iter().find(|j| j.child.link == link) {
-        let [x, y, z] = joint.origin.xyz.0;
-        let prismatic = joint.joint_type == urdf_rs::JointType::Prismatic;
+        let index = urdf
+            .links
+            .iter()
+            .position(|l| l.name == link)
+            .ok_or_else(|| setup(format!("joint '{}' has no child link '{link}'", joint.name)))?;
+        let [x, y, z] = joint.axis.xyz.0;
         let (source, factor, _) = follow(urdf, joint);
-        let index = planned.iter().position(|name| *name == source);
-        result.push(Ancestor {
-            planned: index
-                .filter(|_| is_movable(joint))
-                .map(|j| (j, factor.abs())),
-            prismatic,
-            offset_m: (x * x + y * y + z * z).sqrt(),
-            travel_m: if prismatic {
-                joint.limit.lower.abs().max(joint.limit.upper.abs())
-            } else {
-                0.0
-            },
+        let driver = planned.iter().position(|name| *name == source);
+        let hinge = driver.filter(|_| is_movable(joint)).map(|driver| Hinge {
+            joint: driver,
+            factor: factor.abs(),
+            prismatic: joint.joint_type == urdf_rs::JointType::Prismatic,
+            link: index,
+            axis: Vec3::new(x, y, z).normalize_or_zero(),
         });
+        result.push(Ancestor { link: index, hinge });
         link = &joint.parent.link;
     }
-    result
+    Ok(result)
 }

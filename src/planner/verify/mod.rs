@@ -3,18 +3,24 @@
 //! Shares no numerics with the costs: kinematics by the `k` chain, distances by `parry3d` between the URDF's
 //! own collision shapes, derivatives by differences of the sampled positions, all in f64.
 //!
-//! Collision is checked continuously. Between two times no point of a link moves further than
-//! `travel = sum_j reach_j * variation_j`, where `reach_j` bounds the lever arm about joint j and `variation_j` the
-//! joint's way (see [`links`] and [`sampling`]). With distances `d_a`, `d_b` at both times the clearance in between is
-//! at least `(d_a + d_b - travel) / 2`; an interval for which that does not suffice is halved. So a thin wall
-//! between two samples is found, and free space costs next to nothing.
+//! Collision is checked continuously. Between two times a solid keeps within `beyond_hull` of the hull of what it is at
+//! both, by bounds on joint motion and lever arms ([`excursion`]). If that hull is further from the other solid than
+//! what is demanded and `beyond_hull` ([`apart`]), nothing can happen in between; if not, the interval is halved
+//! and the distance in the middle measured. So a thin wall between two samples is found, and free space costs next to
+//! nothing.
 
+mod apart;
 mod continuous;
+mod excursion;
+mod inside;
 mod links;
+mod measure;
 mod sampling;
 mod solids;
+mod surface;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 use crate::geometry::Pose;
 use crate::robot::RobotModel;
@@ -127,7 +133,7 @@ pub struct Verification {
     pub max_jerk_ratio: f64,
     /// Configurations whose kinematics were computed for the collision check.
     pub checked_states: usize,
-    /// Distances between two true shapes that were computed.
+    /// Distances between two true shapes that were measured, beside those only shown to be large enough.
     pub checked_distances: usize,
 }
 
@@ -269,7 +275,7 @@ impl Verifier {
         self.chain.set_other_joints(&settings.other_joints)?;
         self.prepare(scene, settings)?;
         self.collider
-            .run(&mut self.chain, &self.samples, motion, settings)?;
+            .run(&self.chain, &self.samples, motion, settings)?;
         let (world, robot) = (&self.collider.nearest_world, &self.collider.nearest_robot);
         let names = |n: &continuous::Nearest| {
             n.pair.map(|p| {
@@ -288,7 +294,7 @@ impl Verifier {
             max_velocity_ratio: ratios[0],
             max_acceleration_ratio: ratios[1],
             max_jerk_ratio: ratios[2],
-            checked_states: self.collider.checked_states,
+            checked_states: self.collider.timeline.moment_count(),
             checked_distances: self.collider.checked_distances,
         })
     }

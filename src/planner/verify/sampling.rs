@@ -99,14 +99,24 @@ impl Samples {
         &self.positions[step * self.dof..(step + 1) * self.dof]
     }
 
-    /// Bound on the joints' ways between two steps, weighted.
-    pub fn travel(&self, weights: &[f64], from: usize, to: usize) -> f64 {
+    /// Bounds on the joints' ways between two steps.
+    pub fn ways(&self, from: usize, to: usize) -> impl Iterator<Item = f64> + '_ {
         let (a, b) = (&self.ways[from * self.dof..], &self.ways[to * self.dof..]);
-        weights
-            .iter()
-            .enumerate()
-            .map(|(j, w)| w * (b[j] - a[j]))
-            .sum()
+        (0..self.dof).map(|j| b[j] - a[j])
+    }
+
+    /// Bound on how far a joint is from the straight line over `time_s` between the positions at both ends: a curve
+    /// with |acceleration| <= a keeps within a time^2 / 8 of its chord.
+    pub fn bow(&self, joint: usize, time_s: f64) -> f64 {
+        0.125 * self.acceleration[joint] * time_s * time_s
+    }
+
+    /// The same between two steps, from the positions in between.
+    pub fn bow_between(&self, joint: usize, from: usize, to: usize) -> f64 {
+        let q = |i: usize| self.positions[i * self.dof + joint];
+        let slope = (q(to) - q(from)) / (to - from) as f64;
+        let off = |i: usize| (q(i) - q(from) - slope * (i - from) as f64).abs();
+        (from + 1..to).map(off).fold(0.0, f64::max) + self.bow(joint, self.period_s)
     }
 
     /// Compares the first position with where the robot stands.

@@ -1,11 +1,14 @@
-//! Bodies as parry shapes, with spheres around them for the first test.
+//! Bodies as parry shapes, with spheres around their parts for the first test.
 
 use std::sync::Arc;
 
+use parry3d_f64::bounding_volume::Aabb;
 use parry3d_f64::math::{Pose3, Rot3, Vec3};
-use parry3d_f64::query::{self, Ray};
-use parry3d_f64::shape::{Ball, Capsule, Cuboid, Cylinder, HalfSpace, SharedShape, TriMesh};
+use parry3d_f64::shape::{
+    Ball, Capsule, Cuboid, Cylinder, HalfSpace, SharedShape, TriMesh, TypedShape,
+};
 
+use super::apart::Core;
 use super::Violation;
 use crate::geometry::Pose;
 use crate::scene::{isosurface, MeshDistance, Shape, VoxelGrid};
@@ -13,37 +16,44 @@ use crate::scene::{isosurface, MeshDistance, Shape, VoxelGrid};
 /// Converted meshes kept between motions.
 const CACHED_MESHES: usize = 32;
 
+/// What a part is to the distance queries.
+#[derive(Clone)]
+pub(super) enum Body {
+    /// All points within `rounding_m` of a core.
+    Convex { core: Core, rounding_m: f64 },
+    /// Everything below the plane z = 0.
+    HalfSpace,
+    /// Triangles without inside: bodies within them must be looked for.
+    Surface,
+}
+
 /// One convex shape, half space or surface.
 #[derive(Clone)]
 pub(super) struct Part {
-    shape: SharedShape,
+    pub shape: SharedShape,
+    pub body: Body,
     /// In the frame of the link or of the world.
-    frame_from_shape: Pose3,
+    pub frame_from_shape: Pose3,
+    pub shape_from_frame: Pose3,
     /// Sphere around the shape in that frame; infinite radius for a half space.
-    center: Vec3,
-    radius_m: f64,
-    /// A surface without inside: bodies within it must be looked for.
-    hollow: bool,
-}
-
-/// Where a solid's frame is.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Frame {
-    /// Index of a link in the chain.
-    Link(usize),
-    World,
+    pub center: Vec3,
+    pub radius_m: f64,
+    /// In the shape's frame.
+    pub bounds: Aabb,
 }
 
 /// A link, a held object or an obstacle.
 #[derive(Clone)]
 pub(super) struct Solid {
     pub name: String,
-    pub frame: Frame,
+    /// Index of the link it moves with; `None` for an obstacle.
+    pub link: Option<usize>,
     world_from_frame: Pose3,
-    margin_m: f64,
-    parts: Vec<Part>,
-    center: Vec3,
-    radius_m: f64,
+    pub margin_m: f64,
+    pub parts: Vec<Part>,
+    /// Sphere around all parts.
+    pub center: Vec3,
+    pub radius_m: f64,
 }
 
 /// Meshes and voxel grids already converted, oldest first. Each entry keeps what it was made from alive, so an address
@@ -54,19 +64,80 @@ pub(super) struct SolidCache {
     voxels: Vec<(Arc<VoxelGrid>, SharedShape)>,
 }
 
+impl Part {
+    fn new(shape: SharedShape, frame_from_shape: Pose3, name: &str) -> Result<Self, Violation> {
+        let body = match shape.as_typed_shape() {
+            TypedShape::Ball(ball) => Body::Convex {
+                core: Core::Point,
+                rounding_m: ball.radius,
+            },
+            TypedShape::Capsule(capsule) => Body::Convex {
+                core: Core::Segment(capsule.segment),
+                rounding_m: capsule.radius,
+            },
+            TypedShape::Cuboid(cuboid) => Body::solid(Core::Cuboid(*cuboid)),
+            TypedShape::Cylinder(cylinder) => Body::solid(Core::Cylinder(*cylinder)),
+            TypedShape::HalfSpace(_) => Body::HalfSpace,
+            TypedShape::TriMesh(_) => Body::Surface,
+            _ => {
+                let reason = format!("no distance is defined for the shape of '{name}'");
+                return Err(Violation::Setup { reason });
+            }
+        };
+        let unbounded = matches!(body, Body::HalfSpace);
+        let ball = shape.compute_local_bounding_sphere();
+        let center = if unbounded { Vec3::ZERO } else { ball.center };
+        Ok(Self {
+            center: frame_from_shape.transform_point(center),
+            radius_m: if unbounded {
+                f64::INFINITY
+            } else {
+                ball.radius
+            },
+            bounds: shape.compute_local_aabb(),
+            shape,
+            body,
+            frame_from_shape,
+            shape_from_frame: frame_from_shape.inverse(),
+        })
+    }
+
+    /// A distance that the part has from a point of its solid's frame at least, m; 0 inside.
+    pub fn distance_at_least(&self, point: Vec3) -> f64 {
+        let local = self.shape_from_frame.transform_point(point);
+        match self.body {
+            // The triangles themselves would take longer than what the answer is to save.
+            Body::Surface => {
+                let outside = (self.bounds.mins - local).max(local - self.bounds.maxs);
+                outside.max(Vec3::ZERO).length()
+            }
+            _ => self.shape.distance_to_local_point(local, true),
+        }
+    }
+}
+
+impl Body {
+    fn solid(core: Core) -> Self {
+        Self::Convex {
+            core,
+            rounding_m: 0.0,
+        }
+    }
+}
+
 impl Solid {
     pub fn on_link(name: &str, link: usize) -> Self {
-        Self::new(name, Frame::Link(link), Pose3::identity(), 0.0)
+        Self::new(name, Some(link), Pose3::identity(), 0.0)
     }
 
     pub fn in_world(name: &str, world_from_object: &Pose, margin_m: f64) -> Self {
-        Self::new(name, Frame::World, convert(world_from_object), margin_m)
+        Self::new(name, None, convert(world_from_object), margin_m)
     }
 
-    fn new(name: &str, frame: Frame, world_from_frame: Pose3, margin_m: f64) -> Self {
+    fn new(name: &str, link: Option<usize>, world_from_frame: Pose3, margin_m: f64) -> Self {
         Self {
             name: name.to_owned(),
-            frame,
+            link,
             world_from_frame,
             margin_m,
             parts: Vec::new(),
@@ -82,22 +153,14 @@ impl Solid {
         frame_from_shape: &Pose,
         cache: &mut SolidCache,
     ) -> Result<(), Violation> {
-        let (shape, turn, hollow) = cache.convert(shape, &self.name)?;
+        let (shape, turn) = cache.convert(shape, &self.name)?;
         let frame_from_shape = convert(frame_from_shape) * Pose3::from_rotation(turn);
-        let unbounded = shape.as_halfspace().is_some();
-        let ball = shape.compute_local_bounding_sphere();
-        let center = if unbounded { Vec3::ZERO } else { ball.center };
-        self.parts.push(Part {
-            center: frame_from_shape.transform_point(center),
-            radius_m: if unbounded {
-                f64::INFINITY
-            } else {
-                ball.radius
-            },
-            shape,
-            frame_from_shape,
-            hollow,
-        });
+        let part = Part::new(shape, frame_from_shape, &self.name)?;
+        if self.link.is_some() && matches!(part.body, Body::HalfSpace) {
+            let reason = format!("'{}' moves and cannot be a plane", self.name);
+            return Err(Violation::Setup { reason });
+        }
+        self.parts.push(part);
         self.enclose();
         Ok(())
     }
@@ -110,132 +173,36 @@ impl Solid {
         self.radius_m = self.parts.iter().map(reach).fold(0.0, f64::max);
     }
 
-    /// Largest distance of any point from the frame's origin, m.
-    pub fn extent_m(&self) -> f64 {
-        let reach = |p: &Part| p.center.length() + p.radius_m;
-        self.parts.iter().map(reach).fold(0.0, f64::max)
+    /// Spheres around the parts: centre in the solid's frame and radius, m.
+    pub fn spheres(&self) -> impl Iterator<Item = (Vec3, f64)> + '_ {
+        self.parts.iter().map(|p| (p.center, p.radius_m))
     }
 
-    fn world_from_frame<'a>(&'a self, links: &'a [Pose3]) -> &'a Pose3 {
-        match self.frame {
-            Frame::Link(index) => &links[index],
-            Frame::World => &self.world_from_frame,
+    /// `links`: poses of all links in the world.
+    pub fn world_from_frame<'a>(&'a self, links: &'a [Pose3]) -> &'a Pose3 {
+        match self.link {
+            Some(index) => &links[index],
+            None => &self.world_from_frame,
         }
     }
-}
 
-/// A distance that `a` and `b` have at least, from spheres around the parts of `a`; `links` are the links' poses in the
-/// world.
-pub(super) fn lower_bound(a: &Solid, b: &Solid, links: &[Pose3]) -> f64 {
-    let (world_from_a, world_from_b) = (a.world_from_frame(links), b.world_from_frame(links));
-    let margin = a.margin_m + b.margin_m;
-    let around = (world_from_a.transform_point(a.center) - world_from_b.transform_point(b.center))
-        .length()
-        - a.radius_m
-        - b.radius_m
-        - margin;
-    let [part] = &b.parts[..] else {
-        return around;
-    };
-    // The sphere around a table or a mug says little; the distance of a point to the one shape itself is still cheap.
-    let pose = *world_from_b * part.frame_from_shape;
-    let to_part = |p: &Part| {
-        let center = world_from_a.transform_point(p.center);
-        part.shape.distance_to_point(&pose, center, true) - p.radius_m
-    };
-    let nearest = a.parts.iter().map(to_part).fold(f64::INFINITY, f64::min);
-    around.max(nearest - margin)
-}
-
-/// Distance between the true shapes, negative by the depth if they overlap. Counts the shape pairs it computed.
-pub(super) fn distance(
-    a: &Solid,
-    b: &Solid,
-    links: &[Pose3],
-    computed: &mut usize,
-) -> Result<f64, Violation> {
-    let a_from_b = a.world_from_frame(links).inv_mul(b.world_from_frame(links));
-    let margin = a.margin_m + b.margin_m;
-    let mut best = f64::INFINITY;
-    for q in &b.parts {
-        let a_from_shape = a_from_b * q.frame_from_shape;
-        let bound =
-            |p: &Part| q.shape.distance_to_point(&a_from_shape, p.center, true) - p.radius_m;
-        let mut parts: Vec<(f64, &Part)> = a.parts.iter().map(|p| (bound(p), p)).collect();
-        // The nearest first: what it leaves makes the others cheap.
-        parts.sort_by(|x, y| x.0.total_cmp(&y.0));
-        for (bound, p) in parts {
-            if bound >= best {
-                break;
-            }
-            *computed += 1;
-            let relative = p.frame_from_shape.inv_mul(&a_from_shape);
-            let identity = Pose3::identity();
-            let refused = |_| unsupported(&a.name, &b.name);
-            let found =
-                query::distance(&identity, &*p.shape, &relative, &*q.shape).map_err(refused)?;
-            best = best.min(found.distance);
-            if best <= 0.0 {
-                let contact = query::contact(&identity, &*p.shape, &relative, &*q.shape, 0.0)
-                    .map_err(refused)?;
-                // Touching without depth has no contact.
-                return Ok(contact.map_or(0.0, |c| c.dist.min(0.0)) - margin);
-            }
+    /// A distance that a sphere of the solid's frame has from it at least, m; negative if it may touch.
+    pub fn distance_at_least(&self, center: Vec3, radius_m: f64) -> f64 {
+        let around = (center - self.center).length() - self.radius_m - radius_m;
+        // The sphere around a table says little; the distance from the one shape itself is still cheap.
+        match &self.parts[..] {
+            [part] => around.max(part.distance_at_least(center) - radius_m),
+            _ => around,
         }
     }
-    Ok(best - margin)
-}
-
-/// Whether one of two solids that do not touch lies inside the other, which only surfaces allow.
-pub(super) fn is_inside(a: &Solid, b: &Solid, links: &[Pose3]) -> bool {
-    holds(a, b, links) || holds(b, a, links)
-}
-
-/// Whether a surface of `outer` encloses a part of `inner`: the first surface seen from inside is seen from its back.
-/// Three directions vote, for surfaces with a hole.
-fn holds(outer: &Solid, inner: &Solid, links: &[Pose3]) -> bool {
-    let outer_from_inner = outer
-        .world_from_frame(links)
-        .inv_mul(inner.world_from_frame(links));
-    let directions = [
-        Vec3::new(0.31, 0.17, 0.93),
-        Vec3::new(-0.83, 0.5, -0.24),
-        Vec3::new(0.4, -0.87, -0.29),
-    ];
-    outer.parts.iter().filter(|p| p.hollow).any(|surface| {
-        let Some(mesh) = surface.shape.as_trimesh() else {
-            return false;
-        };
-        inner.parts.iter().any(|part| {
-            let point = outer_from_inner.transform_point(part.frame_from_shape.translation);
-            if (point - surface.center).length() > surface.radius_m {
-                return false;
-            }
-            let backs = directions.iter().filter(|d| {
-                let ray = Ray::new(point, **d);
-                let hit = surface.shape.cast_ray_and_get_normal(
-                    &surface.frame_from_shape,
-                    &ray,
-                    f64::MAX,
-                    false,
-                );
-                hit.is_some_and(|h| mesh.is_backface(h.feature))
-            });
-            backs.count() >= 2
-        })
-    })
 }
 
 impl SolidCache {
-    /// parry's form of a shape, the rotation from its axes to ours, and whether it is only a surface.
-    fn convert(
-        &mut self,
-        shape: &Shape,
-        name: &str,
-    ) -> Result<(SharedShape, Rot3, bool), Violation> {
+    /// parry's form of a shape and the rotation from its axes to ours.
+    fn convert(&mut self, shape: &Shape, name: &str) -> Result<(SharedShape, Rot3), Violation> {
         // parry's cylinders stand along y, ours along z.
         let upright = Rot3::from_rotation_x(std::f64::consts::FRAC_PI_2);
-        let solid = |shape| Ok((shape, Rot3::IDENTITY, false));
+        let solid = |shape| Ok((shape, Rot3::IDENTITY));
         match shape {
             Shape::Box {
                 half_extents_m: [x, y, z],
@@ -248,25 +215,24 @@ impl SolidCache {
             Shape::Cylinder { radius_m, length_m } => Ok((
                 SharedShape::new(Cylinder::new(0.5 * length_m, *radius_m)),
                 upright,
-                false,
             )),
             Shape::Mesh(mesh) => {
                 let known = self.meshes.iter().find(|(m, _)| Arc::ptr_eq(m, mesh));
                 if let Some((_, shape)) = known {
-                    return Ok((shape.clone(), Rot3::IDENTITY, true));
+                    return Ok((shape.clone(), Rot3::IDENTITY));
                 }
                 let shape = surface(mesh.triangles(), name)?;
                 keep(&mut self.meshes, mesh.clone(), shape.clone());
-                Ok((shape, Rot3::IDENTITY, true))
+                Ok((shape, Rot3::IDENTITY))
             }
             Shape::Voxels(grid) => {
                 let known = self.voxels.iter().find(|(g, _)| Arc::ptr_eq(g, grid));
                 if let Some((_, shape)) = known {
-                    return Ok((shape.clone(), Rot3::IDENTITY, true));
+                    return Ok((shape.clone(), Rot3::IDENTITY));
                 }
                 let shape = surface(&isosurface::triangles(grid), name)?;
                 keep(&mut self.voxels, grid.clone(), shape.clone());
-                Ok((shape, Rot3::IDENTITY, true))
+                Ok((shape, Rot3::IDENTITY))
             }
         }
     }
@@ -296,12 +262,6 @@ fn surface(
         Err(error) => Err(Violation::Setup {
             reason: format!("surface of '{name}': {error}"),
         }),
-    }
-}
-
-fn unsupported(a: &str, b: &str) -> Violation {
-    Violation::Setup {
-        reason: format!("no distance is defined between the shapes of '{a}' and '{b}'"),
     }
 }
 

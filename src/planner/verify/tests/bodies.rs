@@ -88,7 +88,7 @@ fn fingers_stand_where_they_are_told() {
     );
 }
 
-fn box_mesh(half: [f64; 3]) -> TriangleMesh {
+pub(super) fn box_mesh(half: [f64; 3]) -> TriangleMesh {
     let vertices = (0..8)
         .map(|c| std::array::from_fn(|k| if c >> k & 1 == 1 { half[k] } else { -half[k] }))
         .collect();

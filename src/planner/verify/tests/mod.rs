@@ -2,6 +2,8 @@
 
 mod bodies;
 mod limits;
+mod queries;
+mod random_motions;
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -11,7 +13,9 @@ use parry3d_f64::math::Pose3;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::solids::distance;
+use parry3d_f64::query;
+
+use super::solids::Solid;
 use super::*;
 use crate::robot::toy_robots::shipped;
 use crate::robot::{RobotModel, RobotSettings};
@@ -88,6 +92,23 @@ fn scene(objects: Vec<SceneObject>) -> Scene {
     Scene { objects }
 }
 
+/// Distance of two solids by parry alone, part by part and without any bound; not positive if they overlap.
+fn exact_distance(a: &Solid, b: &Solid, links: &[Pose3]) -> f64 {
+    let a_from_b = a.world_from_frame(links).inv_mul(b.world_from_frame(links));
+    let parts = |p: &super::solids::Part, q: &super::solids::Part| {
+        let relative = p.frame_from_shape.inv_mul(&(a_from_b * q.frame_from_shape));
+        let here = Pose3::identity();
+        let found = query::distance(&here, &*p.shape, &relative, &*q.shape).unwrap();
+        found.distance
+    };
+    let best = a
+        .parts
+        .iter()
+        .flat_map(|p| b.parts.iter().map(move |q| parts(p, q)))
+        .fold(f64::INFINITY, f64::min);
+    best - a.margin_m - b.margin_m
+}
+
 /// Smallest distance over all tested pairs at `count + 1` equidistant times.
 fn dense_clearance(
     verifier: &mut Verifier,
@@ -100,19 +121,15 @@ fn dense_clearance(
     verifier.collider = Collider::default();
     verifier.prepare(scene, settings).unwrap();
     let mut poses = vec![Pose3::identity(); verifier.chain.link_count()];
-    let mut q = vec![0.0; verifier.chain.dof()];
+    let mut q = vec![0.0; verifier.limits.dof()];
     let mut best = f64::INFINITY;
     for i in 0..=count {
         motion.position(motion.duration_s() * i as f64 / count as f64, &mut q);
         verifier.chain.poses(&q, &mut poses);
         for pair in &verifier.collider.pairs {
-            let world = pair.b >= verifier.links.len();
-            if world == with_world {
-                let (a, b) = (
-                    &verifier.collider.solids[pair.a],
-                    &verifier.collider.solids[pair.b],
-                );
-                best = best.min(distance(a, b, &poses, &mut 0).unwrap());
+            let solid = |index: usize| &verifier.collider.solids[index];
+            if solid(pair.b).link.is_none() == with_world {
+                best = best.min(exact_distance(solid(pair.a), solid(pair.b), &poses));
             }
         }
     }
@@ -194,7 +211,7 @@ fn a_thin_wall_between_two_samples_is_found() {
     verifier.prepare(&scene, &settings).unwrap();
     let error = verifier
         .collider
-        .run(&mut verifier.chain, &verifier.samples, &motion, &settings)
+        .run(&verifier.chain, &verifier.samples, &motion, &settings)
         .unwrap_err();
     match &error {
         Violation::Clearance {

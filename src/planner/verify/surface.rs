@@ -1,0 +1,228 @@
+//! Triangle meshes against other shapes: parry's tree of boxes, cut off early by slabs.
+//!
+//! A slab is what the other shape takes up along one direction. A box of the tree that lies outside one slab by
+//! more than the gap needs no look at its triangles. The directions are both shapes' axes and the one that
+//! separated last. Where the mesh is what moves, a box or triangle takes part at both ends.
+
+use parry3d_f64::math::{Pose3, Rot3, Vec3};
+use parry3d_f64::partitioning::{BvhNode, TraversalAction};
+use parry3d_f64::query;
+use parry3d_f64::shape::{Cuboid, SupportMap, TriMesh, Triangle};
+
+use super::apart::{convex_apart, Core, Hull};
+use super::solids::{Body, Part};
+
+/// What the other shape takes up along a direction, and how the mesh is measured along it at both ends.
+#[derive(Clone, Copy)]
+struct Slab {
+    /// Direction in the mesh's frame, its absolute values, and where the frame's origin is along it.
+    ends: [(Vec3, Vec3, f64); 2],
+    low: f64,
+    high: f64,
+}
+
+/// Slabs of one query.
+struct Slabs {
+    slabs: [Slab; 7],
+}
+
+impl Slab {
+    /// For a mesh at two poses in the frame in which `direction` (unit) and the interval are given.
+    fn new(direction: Vec3, mesh_ends: &[Pose3; 2], low: f64, high: f64) -> Self {
+        let ends = mesh_ends.map(|end| {
+            let local = end.rotation.inverse() * direction;
+            (local, local.abs(), direction.dot(end.translation))
+        });
+        Self { ends, low, high }
+    }
+
+    fn gap_to(&self, interval: impl Fn(&(Vec3, Vec3, f64)) -> (f64, f64)) -> f64 {
+        let (a, b) = (interval(&self.ends[0]), interval(&self.ends[1]));
+        (a.0.min(b.0) - self.high).max(self.low - a.1.max(b.1))
+    }
+}
+
+impl Slabs {
+    /// `extent`: the other shape's interval along a direction; `axes`: rotation whose axes are the shape's.
+    fn new(
+        mesh_ends: &[Pose3; 2],
+        axes: [Rot3; 2],
+        hint: Vec3,
+        extent: impl Fn(Vec3) -> (f64, f64),
+    ) -> Self {
+        let slab = |direction: Vec3| {
+            let (low, high) = extent(direction);
+            Slab::new(direction, mesh_ends, low, high)
+        };
+        let units = [Vec3::X, Vec3::Y, Vec3::Z];
+        let [a, b] = axes.map(|r| units.map(|u| slab(r * u)));
+        Self {
+            slabs: [slab(hint), a[0], a[1], a[2], b[0], b[1], b[2]],
+        }
+    }
+
+    /// A distance that a box of the mesh's tree has at least, m.
+    fn gap_to_box(&self, node: &BvhNode) -> f64 {
+        let (low, high) = (node.mins(), node.maxs());
+        let (center, half) = (0.5 * (low + high), 0.5 * (high - low));
+        let gap = |slab: &Slab| {
+            slab.gap_to(|(n, abs, at)| {
+                let (middle, reach) = (n.dot(center) + at, abs.dot(half));
+                (middle - reach, middle + reach)
+            })
+        };
+        self.slabs.iter().map(gap).fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// The same for a triangle.
+    fn gap_to_triangle(&self, t: &Triangle) -> f64 {
+        let gap = |slab: &Slab| {
+            slab.gap_to(|(n, _, at)| {
+                let [a, b, c] = [t.a, t.b, t.c].map(|v| n.dot(v) + at);
+                (a.min(b).min(c), a.max(b).max(c))
+            })
+        };
+        self.slabs.iter().map(gap).fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// Interval that a support map takes up along a direction.
+fn extent(shape: &impl SupportMap, direction: Vec3) -> (f64, f64) {
+    let along = |d: Vec3| shape.local_support_point(d).dot(direction);
+    (along(-direction), along(direction))
+}
+
+/// Whether all triangles are further away than `gap_m`, by slabs or else by `is_apart`.
+fn all_apart(
+    mesh: &TriMesh,
+    slabs: &Slabs,
+    gap_m: f64,
+    mut is_apart: impl FnMut(Triangle) -> bool,
+) -> bool {
+    let mut all = true;
+    mesh.bvh().traverse(|node| {
+        if slabs.gap_to_box(node) > gap_m {
+            return TraversalAction::Prune;
+        }
+        let Some(index) = node.leaf_data() else {
+            return TraversalAction::Continue;
+        };
+        let triangle = mesh.triangle(index);
+        if slabs.gap_to_triangle(&triangle) > gap_m || is_apart(triangle) {
+            return TraversalAction::Prune;
+        }
+        all = false;
+        TraversalAction::EarlyExit
+    });
+    all
+}
+
+/// A standing mesh against a convex hull in its frame. `direction` (away from the mesh): hint and proof.
+pub(super) fn apart_from_hull(mesh: &Part, hull: &Hull, gap_m: f64, direction: &mut Vec3) -> bool {
+    let Some(triangles) = mesh.shape.as_trimesh() else {
+        return false;
+    };
+    let axes = [Rot3::IDENTITY, hull.ends[0].rotation];
+    let here = [Pose3::identity(); 2];
+    let slabs = Slabs::new(&here, axes, direction.normalize_or(Vec3::X), |n| {
+        extent(hull, n)
+    });
+    all_apart(triangles, &slabs, gap_m, |triangle| {
+        convex_apart(&Core::Triangle(triangle), hull, gap_m, direction)
+    })
+}
+
+/// A moving mesh against a convex core that stands. `direction` (towards the mesh): hint and proof.
+pub(super) fn moving_apart_from(
+    mesh: &Part,
+    core: &Core,
+    ends: [Pose3; 2],
+    gap_m: f64,
+    direction: &mut Vec3,
+) -> bool {
+    let Some(triangles) = mesh.shape.as_trimesh() else {
+        return false;
+    };
+    let axes = [Rot3::IDENTITY, ends[0].rotation];
+    let slabs = Slabs::new(&ends, axes, direction.normalize_or(Vec3::X), |n| {
+        extent(core, n)
+    });
+    all_apart(triangles, &slabs, gap_m, |triangle| {
+        let core_of_triangle = Core::Triangle(triangle);
+        let hull = Hull {
+            core: &core_of_triangle,
+            ends,
+        };
+        convex_apart(core, &hull, gap_m, direction)
+    })
+}
+
+/// A moving mesh above the plane z = 0.
+pub(super) fn above_plane(mesh: &Part, ends: [Pose3; 2], gap_m: f64) -> bool {
+    let Some(triangles) = mesh.shape.as_trimesh() else {
+        return false;
+    };
+    let slabs = Slabs {
+        slabs: [Slab::new(Vec3::Z, &ends, f64::NEG_INFINITY, 0.0); 7],
+    };
+    all_apart(triangles, &slabs, gap_m, |_| false)
+}
+
+/// Two meshes: the boxes of the moving one as convex shapes, smaller and smaller, at last its triangles.
+pub(super) fn both_apart(fixed: &Part, moving: &Part, ends: [Pose3; 2], gap_m: f64) -> bool {
+    let Some(triangles) = moving.shape.as_trimesh() else {
+        return false;
+    };
+    let mut direction = Vec3::ZERO;
+    let mut all = true;
+    triangles.bvh().traverse(|node| {
+        let (core, middle) = match node.leaf_data() {
+            Some(index) => (Core::Triangle(triangles.triangle(index)), Vec3::ZERO),
+            None => {
+                let half = 0.5 * (node.maxs() - node.mins());
+                (Core::Cuboid(Cuboid::new(half)), node.center())
+            }
+        };
+        let hull = Hull {
+            core: &core,
+            ends: ends.map(|end| end * Pose3::from_translation(middle)),
+        };
+        if apart_from_hull(fixed, &hull, gap_m, &mut direction) {
+            TraversalAction::Prune
+        } else if node.is_leaf() {
+            all = false;
+            TraversalAction::EarlyExit
+        } else {
+            TraversalAction::Continue
+        }
+    });
+    all
+}
+
+/// Distance between a mesh and a convex part where it is below `limit_m`; 0 where they touch. `mesh_from_part`: pose.
+pub(super) fn distance_below(
+    mesh: &TriMesh,
+    part: &Part,
+    mesh_from_part: &Pose3,
+    limit_m: f64,
+) -> Option<f64> {
+    let Body::Convex { core, rounding_m } = &part.body else {
+        return None;
+    };
+    let hull = Hull {
+        core,
+        ends: [*mesh_from_part; 2],
+    };
+    let axes = [Rot3::IDENTITY, mesh_from_part.rotation];
+    let here = [Pose3::identity(); 2];
+    let slabs = Slabs::new(&here, axes, Vec3::X, |n| extent(&hull, n));
+    let to_triangle = |index, _: f64| {
+        let triangle = mesh.triangle(index);
+        query::distance(&Pose3::identity(), &triangle, mesh_from_part, &*part.shape)
+            .ok()
+            .map(|found| found.distance)
+    };
+    let to_box = |node: &BvhNode, _: f64| (slabs.gap_to_box(node) - rounding_m).max(0.0);
+    let found = mesh.bvh().find_best(limit_m, to_box, to_triangle);
+    found.map(|(_, distance)| distance)
+}
