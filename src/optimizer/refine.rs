@@ -51,6 +51,9 @@ fn refine_one<R: Rng>(
         )?;
         particle.spacing_s =
             (current / spans * settings.refine_target).max(particle.spacing_floor_s);
+        if let Some(start) = &run.objective.moving_start {
+            start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
+        }
         evaluate_movable_ends(run, std::slice::from_mut(particle), 0.0, Pass::Refine);
         let feasible = run.advance(particle, Pass::Refine, 0.0);
         if feasible && particle.duration_s < GAIN * current {

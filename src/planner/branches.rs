@@ -7,7 +7,7 @@ use super::world::{joint_values, World};
 use crate::geometry::Pose;
 use crate::lanes::{splat, Lanes, LANES};
 use crate::robot::{IkSettings, InverseKinematics, LaneFrame, RobotModel};
-use crate::trajectory::{rest_to_rest_duration_s, rows_from_lanes, JointRow};
+use crate::trajectory::{rows_from_lanes, JointRow};
 
 /// One configuration that reaches the pose.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +160,7 @@ impl BranchSearch {
             let d = q - self.center;
             (d * d).reduce_add().sqrt()
         } else {
-            rest_to_rest_duration_s(world.start, q, &world.objective.limits)
+            world.least_duration_s(q)
         };
         let close = self.branches.iter().position(|b| {
             let d = b.q - q;

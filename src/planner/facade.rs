@@ -12,6 +12,7 @@ use super::error::PlanError;
 use super::finish::{Finished, Finisher};
 use super::goals::{self, FoundGoal};
 use super::grasps::open_hand_seems_clear;
+use super::replan::Running;
 use super::request::PlanRequest;
 use super::result::{Plan, Progress, Stage, StageTiming};
 use super::seeds::{self, Seeds};
@@ -28,11 +29,11 @@ use crate::trajectory::{JointRow, Spline};
 
 /// Plans for one robot. Holds nothing of a request once it is answered.
 pub struct Planner {
-    robot: Arc<RobotModel>,
-    settings: PlannerSettings,
+    pub(super) robot: Arc<RobotModel>,
+    pub(super) settings: PlannerSettings,
     workspace: Workspace,
     /// Built once: it lays out the robot's true shapes. A failure is reported by every request.
-    verifier: Result<Verifier, Violation>,
+    pub(super) verifier: Result<Verifier, Violation>,
 }
 
 impl Planner {
@@ -62,6 +63,16 @@ impl Planner {
         request: &PlanRequest,
         observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Plan, PlanError> {
+        self.solve(request, None, observe)
+    }
+
+    /// The same with the motion that is being executed meanwhile, if one is.
+    pub(super) fn solve(
+        &mut self,
+        request: &PlanRequest,
+        running: Option<&Running>,
+        observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Plan, PlanError> {
         let mut session = Session::new(request.time_limit, observe);
         let mut timing = StageTiming::default();
         let mut rng = Pcg64Mcg::seed_from_u64(request.seed);
@@ -70,6 +81,7 @@ impl Planner {
         let mut world = measured(&mut timing.prepare_ms, || {
             World::prepare(&self.robot, request, &self.settings)
         })?;
+        world.running = running.cloned();
         let goals = measured(&mut timing.goals_ms, || {
             goals::find(&mut world, request, &self.settings, &mut rng, &mut session)
         })?;
@@ -140,7 +152,8 @@ impl Planner {
             }
         }
         if finished.is_none() {
-            finished = polyline.and_then(|(corners, goal)| {
+            let stops = polyline.filter(|_| request.starts_at_rest());
+            finished = stops.and_then(|(corners, goal)| {
                 let candidate = stop_at_corners(&world, &corners, goal);
                 finisher.finish(&mut world, &candidate)
             });

@@ -78,8 +78,8 @@ impl Finisher<'_> {
             .exact
             .clone()
             .unwrap_or_else(|| joint_values(candidate.spline.end(), dof));
-        let trajectory = timed(world, &candidate.spline, &self.request.start, &end)?;
-        let settings = verify_settings(self.request, &self.request.start);
+        let trajectory = timed_reach(world, self.request, candidate, &end)?;
+        let settings = reach_settings(self.request);
         let mut verification = self.verify(&world.scene_with_target, &trajectory, &settings)?;
         let mut reach = Phase {
             kind: PhaseKind::Reach,
@@ -170,6 +170,34 @@ impl Finisher<'_> {
             }
         }
         None
+    }
+}
+
+/// The motion from the start of the request, which may move.
+fn timed_reach(
+    world: &World,
+    request: &PlanRequest,
+    candidate: &Candidate,
+    end: &[f64],
+) -> Option<TimedTrajectory> {
+    match &world.objective.moving_start {
+        None => timed(world, &candidate.spline, &request.start, end),
+        Some(start) => TimedTrajectory::from_moving_start(
+            world.robot.kinematics.joint_names().to_vec(),
+            &candidate.spline,
+            start,
+            end,
+            f64::from(candidate.spacing_s),
+        ),
+    }
+}
+
+/// What a motion from the start of the request has to keep to.
+pub fn reach_settings(request: &PlanRequest) -> VerifySettings {
+    VerifySettings {
+        start_velocity: request.start_velocity.clone(),
+        start_acceleration: request.start_acceleration.clone(),
+        ..verify_settings(request, &request.start)
     }
 }
 

@@ -14,7 +14,7 @@ use super::settings::PlannerSettings;
 use super::world::{joint_row, World};
 use crate::geometry::Pose;
 use crate::optimizer::GoalPoint;
-use crate::trajectory::{rest_to_rest_duration_s, JointRow};
+use crate::trajectory::JointRow;
 
 /// A configuration to end at, and how to get there.
 #[derive(Clone, Debug)]
@@ -237,8 +237,7 @@ fn reachable(
             settings,
             rng,
         ) {
-            let time_s =
-                rest_to_rest_duration_s(world.start, goal.point.q, &world.objective.limits);
+            let time_s = world.least_duration_s(goal.point.q);
             found.push((time_s + RANK_TIME_S * rank as f32 / total as f32, goal));
         }
     }
@@ -309,7 +308,7 @@ fn reach_grasp(
         }
         reached |= search.converged > 0;
         for branch in search.best(2) {
-            let time_s = rest_to_rest_duration_s(world.start, branch.q, &world.objective.limits);
+            let time_s = world.least_duration_s(branch.q);
             if best.as_ref().is_some_and(|(t, _)| *t <= time_s) {
                 continue;
             }
