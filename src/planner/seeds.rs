@@ -39,8 +39,8 @@ pub fn draw(
         particles: Vec::new(),
         polyline: None,
     };
-    let spans = warm::spans(world, goals, settings.spans.next_multiple_of(8));
-    draw_trees(world, goals, settings, spans, rng, session, &mut seeds);
+    let usual = settings.spans.next_multiple_of(8);
+    let spans = warm::spans(world, goals, usual);
     if let Some(running) = world.running.clone() {
         let remainder = Warm {
             running: &running,
@@ -48,15 +48,14 @@ pub fn draw(
             spans,
             round,
         };
-        remainder.draw(
-            world,
-            lines,
-            settings.seed_noise_rad,
-            rng,
-            &mut seeds.particles,
-        );
+        let noise_rad = settings.seed_noise_rad;
+        remainder.draw(world, lines, noise_rad, rng, &mut seeds.particles);
+        if !remainder.is_free(world, &seeds.particles, settings.check_step) {
+            draw_trees(world, goals, settings, spans, rng, session, &mut seeds);
+        }
         return seeds;
     }
+    draw_trees(world, goals, settings, spans, rng, session, &mut seeds);
     for k in 0..lines {
         let index = k % goals.len();
         let mut spline = Spline::follow_polyline(

@@ -120,6 +120,19 @@ impl Warm<'_> {
         }
     }
 
+    /// Whether the first of these particles, the remainder as it is, keeps its clearances: then no other way is looked for.
+    pub fn is_free(&self, world: &mut World, particles: &[Particle], step: f32) -> bool {
+        let Some(first) = particles.first().filter(|_| self.round == 0) else {
+            return false;
+        };
+        let goal = &self.goals[first.goal].point;
+        let collision = &world.checker.collision;
+        let (scene, target) = (collision.scene_ramp(goal), collision.target_ramp(goal));
+        world
+            .checker
+            .spline_is_free(&first.spline, step, &scene, &target)
+    }
+
     /// The remainder, slowed down by `stretch` and bent to end at `end`, and its spacing [s]. Control points `q - h^2/6 q''` follow a
     /// motion to fourth order in the spacing h.
     fn remainder(&self, end: JointRow, stretch: f64) -> (Spline, f64) {

@@ -45,6 +45,9 @@ pub struct Args {
     /// Only this scene.
     #[arg(long)]
     scene: Option<String>,
+    /// Planner settings as YAML (as under `planner` in problem files).
+    #[arg(long)]
+    planner: Option<PathBuf>,
     /// Time after which the answer is a stop [ms].
     #[arg(long, default_value_t = 200.0)]
     limit_ms: f64,
@@ -96,13 +99,19 @@ struct Case {
     /// Largest difference of position, velocity and acceleration from the hand-over's [rad, rad/s, rad/s^2].
     jump: [f64; 3],
     reason: Option<String>,
+    /// Of a new plan: search for seeds, annealing, refinement, verification [ms].
+    stages_ms: Option<[f64; 4]>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let robot = load_robot(&args.urdf, args.srdf.as_deref(), &args.base, &args.tool)?;
     let robot = Arc::new(robot);
     let problems = read_problems(&args.problems, robot.kinematics.dof())?;
-    let mut planner = Planner::new(robot.clone(), PlannerSettings::default());
+    let settings = match &args.planner {
+        Some(path) => serde_yaml::from_str(&std::fs::read_to_string(path)?)?,
+        None => PlannerSettings::default(),
+    };
+    let mut planner = Planner::new(robot.clone(), settings);
     let selected = problems
         .into_iter()
         .filter(|p| args.scene.as_ref().is_none_or(|s| *s == p.scene));
@@ -184,9 +193,13 @@ fn hand_over(
         Replan::NewPlan(plan) => Some(&plan.phases[0].trajectory),
         Replan::Brake(brake) => Some(&brake.trajectory),
     };
-    let after_s = match &result {
-        Replan::NewPlan(plan) => Some(plan.duration_s()),
-        _ => None,
+    let (after_s, stages_ms) = match &result {
+        Replan::NewPlan(plan) => {
+            let t = &plan.timing;
+            let stages = [t.seed_ms, t.anneal_ms, t.refine_ms, t.verify_ms];
+            (Some(plan.duration_s()), Some(stages))
+        }
+        _ => (None, None),
     };
     let (answer, reason) = match &result {
         Replan::Continue(_) => (Answer::Kept, None),
@@ -198,6 +211,7 @@ fn hand_over(
         answer,
         before_s: running.remaining_s(),
         after_s,
+        stages_ms,
         jump: next.map_or([0.0; 3], |next| jump(&running, next)),
         reason,
     })
@@ -261,6 +275,7 @@ struct Row<'a> {
     before_s: f64,
     after_s: f64,
     jump: [f64; 3],
+    stages_ms: [f64; 4],
 }
 
 fn row(cases: &[Case]) -> Row<'_> {
@@ -280,6 +295,10 @@ fn row(cases: &[Case]) -> Row<'_> {
         times_ms: sorted(fair.iter().map(|c| c.time_ms)),
         before_s: of(|c| c.before_s),
         after_s: of(|c| c.after_s.unwrap_or(f64::NAN)),
+        stages_ms: std::array::from_fn(|k| {
+            let stage = fair.iter().filter_map(|c| Some(c.stages_ms?[k]));
+            mean(&stage.collect::<Vec<_>>())
+        }),
         jump: std::array::from_fn(|k| fair.iter().fold(0.0, |m, c| f64::max(m, c.jump[k]))),
         fair,
     }
@@ -304,8 +323,8 @@ fn print_row(name: &str, share: f64, cases: &[Case]) {
         r.after_s,
     );
     println!(
-        "    largest jump at the hand-over: {:.1e} rad, {:.1e} rad/s, {:.1e} rad/s^2",
-        r.jump[0], r.jump[1], r.jump[2]
+        "    new plans, mean ms: seeds {:.2}, anneal {:.2}, refine {:.2}, verify {:.2}; largest jump at the hand-over: {:.1e} rad, {:.1e} rad/s, {:.1e} rad/s^2",
+        r.stages_ms[0], r.stages_ms[1], r.stages_ms[2], r.stages_ms[3], r.jump[0], r.jump[1], r.jump[2]
     );
     for case in &r.fair {
         if let Some(reason) = &case.reason {
@@ -334,6 +353,7 @@ fn to_json(name: &str, share: f64, cases: &[Case]) -> Value {
         "before_s": finite(r.before_s),
         "after_s": finite(r.after_s),
         "jump": r.jump,
+        "stages_mean_ms": r.stages_ms,
         "reasons": r.fair.iter().filter_map(|c| c.reason.clone()).collect::<Vec<_>>(),
     })
 }
