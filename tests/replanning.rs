@@ -147,6 +147,44 @@ fn joint_and_pose_goals_are_reached_from_a_moving_start() {
     }
 }
 
+/// One grasp given, at the hand's pose over [`BESIDE`].
+fn given_grasp(planner: &Planner) -> Goal {
+    let robot = planner.robot();
+    let gripper = robot.gripper.as_ref().unwrap();
+    let hand = robot.kinematics.tool_pose(&BESIDE) * gripper.tool_from_gripper;
+    Goal::Grasps {
+        object: None,
+        world_from_object: Pose::identity(),
+        object_from_gripper: vec![hand],
+    }
+}
+
+#[test]
+fn a_grasp_is_reached_from_a_moving_start_and_again_on_the_way() {
+    let mut planner = planner();
+    let velocity = [-0.4, 0.3, 0.0, 0.2, 0.0, 0.0, 0.3];
+    let goal = given_grasp(&planner);
+    let request = moving(PlanRequest { goal, ..request() }, velocity, [0.5; 7]);
+    let plan = plan(&mut planner, &request).unwrap();
+    assert_eq!(plan.phases.len(), 2);
+    check(&plan.phases[0].trajectory, &request, 1.0, 1.0);
+    let reach = plan.phases[0].trajectory.clone();
+    let running = Running {
+        handover_s: 0.3 * reach.duration_s(),
+        trajectory: reach,
+    };
+    let Replan::NewPlan(again) = replan(&mut planner, &request, &running, true) else {
+        panic!("a new plan")
+    };
+    assert_eq!(again.phases.len(), 2);
+    check(
+        &again.phases[0].trajectory,
+        &handed_over(&request, &running),
+        1.0,
+        1.0,
+    );
+}
+
 #[test]
 fn zero_rates_are_rest() {
     let mut planner = planner();
@@ -212,10 +250,20 @@ fn impossible_rates_are_refused_by_joint() {
 fn a_free_remainder_is_kept_and_a_changed_goal_is_not() {
     let mut planner = planner();
     let running = running(&mut planner, 0.4);
-    assert!(matches!(
-        replan(&mut planner, &request(), &running, true),
-        Replan::Continue(v) if v.min_clearance_m > 0.0
-    ));
+    let world_from_tool = planner.robot().kinematics.tool_pose(&BESIDE);
+    let to_pose = PlanRequest {
+        goal: Goal::Pose { world_from_tool },
+        ..request()
+    };
+    for same in [&request(), &to_pose] {
+        assert!(matches!(
+            replan(&mut planner, same, &running, true),
+            Replan::Continue(v) if v.min_clearance_m > 0.0
+        ));
+    }
+    let Replan::NewPlan(_) = replan(&mut planner, &to_pose, &running, false) else {
+        panic!("a new plan")
+    };
     let mut elsewhere = BESIDE;
     elsewhere[0] = 0.7;
     for (goal, keep) in [(BESIDE, false), (elsewhere, true)] {

@@ -154,6 +154,14 @@ impl BranchSearch {
             .collect()
     }
 
+    /// A configuration that is known to reach the pose, kept if it is free.
+    pub fn offer(&mut self, world: &mut World, q: JointRow) {
+        let margin = splat(MARGIN_M);
+        if world.checker.blocked_rows(&[q; LANES], margin, margin) == 0 {
+            self.keep(world, q);
+        }
+    }
+
     /// Keeps one configuration of each branch, the fastest to reach.
     fn keep(&mut self, world: &mut World, q: JointRow) {
         let time_s = if self.always_near {

@@ -151,6 +151,9 @@ fn pose(
     session: &mut Session<'_>,
 ) -> Result<Vec<FoundGoal>, PlanError> {
     let mut search = BranchSearch::new(world, *world_from_tool);
+    if let Some(end) = world.running_end_at(world_from_tool) {
+        search.offer(world, end);
+    }
     let mut wanted = settings.ik_batches;
     loop {
         while search.batches < wanted {

@@ -9,7 +9,8 @@ use super::finish::reach_settings;
 use super::request::{Goal, PlanRequest};
 use super::result::{Plan, Progress};
 use super::verify::{Motion, Verification, Verifier, Violation};
-use crate::geometry::difference;
+use crate::geometry::{difference, Pose};
+use crate::robot::RobotModel;
 use crate::scene::{Scene, SceneObject, Shape};
 use crate::trajectory::{
     stop_along, stop_each_joint, JointState, MovingStart, StartJoint, TimedTrajectory,
@@ -27,6 +28,12 @@ impl Running {
     /// What is left at the hand-over [s].
     pub fn remaining_s(&self) -> f64 {
         self.trajectory.duration_s() - self.handover_s
+    }
+
+    /// Whether the tool is at a pose when the motion ends.
+    pub fn ends_at(&self, robot: &RobotModel, world_from_tool: &Pose) -> bool {
+        let reached = robot.kinematics.tool_pose(self.trajectory.end());
+        difference(&reached, world_from_tool).amax() < SAME_POSE
     }
 
     /// State `after_s` the hand-over.
@@ -171,10 +178,7 @@ impl Planner {
             Goal::Joints(q) => {
                 q.len() == end.len() && q.iter().zip(end).all(|(a, b)| (a - b).abs() < SAME_JOINTS)
             }
-            Goal::Pose { world_from_tool } => {
-                difference(&self.robot.kinematics.tool_pose(end), world_from_tool).amax()
-                    < SAME_POSE
-            }
+            Goal::Pose { world_from_tool } => running.ends_at(&self.robot, world_from_tool),
             Goal::Grasp { .. } | Goal::Grasps { .. } => false,
         }
     }

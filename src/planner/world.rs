@@ -161,6 +161,14 @@ impl World {
         }
     }
 
+    /// Where the running motion ends, if the tool is at a pose there.
+    pub fn running_end_at(&self, world_from_tool: &Pose) -> Option<JointRow> {
+        let running = self.running.as_ref()?;
+        running
+            .ends_at(&self.robot, world_from_tool)
+            .then(|| joint_row(running.trajectory.end()))
+    }
+
     /// Energy of the field's final level at a gripper pose, if a field chooses the grasp.
     pub fn grasp_energy(&self, world_from_gripper: &Pose) -> Option<f64> {
         self.grasp
