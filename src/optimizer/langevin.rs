@@ -8,7 +8,7 @@ use super::objective::{Objective, Pass, Workspace};
 use super::particle::{Candidate, GoalPoint, Particle};
 use super::settings::OptimizerSettings;
 use super::step::step;
-use crate::trajectory::Spline;
+use crate::trajectory::{MovingStart, Spline};
 
 /// What the observer learns after every iteration; breaking out stops the optimiser.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,10 @@ const PROGRESS: f32 = 0.997;
 /// Spacing shrinks above, grows below these excess clearances [m].
 const FREE_M: f32 = -0.002;
 const STUCK_M: f32 = -0.01;
+/// From a moving start the limits must hold at the spacing itself: it shrinks while they ask for no more than the first of
+/// these shares of it, and grows while they ask for more than the second.
+const NEARLY_INSIDE: f32 = 1.01;
+const FAR_OUTSIDE: f32 = 1.05;
 
 impl<R: Rng> Run<'_, R> {
     /// Duration of the best candidate [s].
@@ -60,7 +64,8 @@ impl<R: Rng> Run<'_, R> {
             .map_or(f32::INFINITY, Candidate::duration_s)
     }
 
-    /// One step of one particle; true if the motion before the step was feasible at its samples.
+    /// One step of one particle; true if the motion before the step was feasible at its samples (and, from a moving start,
+    /// inside its limits at a spacing near its own, which the motion kept in the workspace then has).
     pub(super) fn advance(
         &mut self,
         particle: &mut Particle,
@@ -80,7 +85,16 @@ impl<R: Rng> Run<'_, R> {
             self.workspace,
         );
         self.steps += 1;
-        particle.excess_m > 0.0
+        let Some(start) = &self.objective.moving_start else {
+            return particle.excess_m > 0.0;
+        };
+        let fit = start.fit(
+            &mut self.workspace.previous,
+            f64::from(particle.spacing_s),
+            &self.objective.limits,
+        );
+        particle.duration_s = fit.spacing_s as f32 * particle.spline.spans() as f32;
+        particle.excess_m > 0.0 && fit.inside
     }
 
     /// Keeps the motion before the last step as a candidate if the fine check accepts it.
@@ -133,7 +147,7 @@ pub fn annealed_langevin<R: Rng>(
                     run.offer(particle);
                 }
             }
-            control_spacing(particle, settings);
+            control_spacing(particle, run.objective.moving_start.as_ref(), settings);
         }
         if run.best_duration_s() < PROGRESS * last_best {
             last_best = run.best_duration_s();
@@ -170,11 +184,22 @@ pub(super) fn evaluate_movable_ends<R: Rng>(
 }
 
 /// Time pressure: a free particle must get faster, one in collision gets time to find its way out.
-fn control_spacing(particle: &mut Particle, settings: &OptimizerSettings) {
-    if particle.excess_m > FREE_M {
+fn control_spacing(
+    particle: &mut Particle,
+    moving_start: Option<&MovingStart>,
+    settings: &OptimizerSettings,
+) {
+    let needed = match moving_start {
+        Some(_) => particle.duration_s / (particle.spacing_s * particle.spline.spans() as f32),
+        None => 0.0,
+    };
+    if particle.excess_m > FREE_M && needed < NEARLY_INSIDE {
         particle.spacing_s = (particle.spacing_s * settings.shrink).max(particle.spacing_floor_s);
-    } else if particle.excess_m < STUCK_M {
+    } else if particle.excess_m < STUCK_M || needed > FAR_OUTSIDE {
         particle.spacing_s *= settings.grow;
+    }
+    if let Some(start) = moving_start {
+        start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
     }
 }
 

@@ -12,7 +12,8 @@ use crate::geometry::Pose;
 use crate::lanes::{dot, splat, splat3, sub, Lanes, LANES};
 use crate::robot::{BodyWrenches, KinematicState, RobotModel};
 use crate::trajectory::{
-    basis, rows_from_lanes, rows_to_lanes, BandedSystem, JointRow, MotionLimits, Spline, ORDER,
+    basis, rows_from_lanes, rows_to_lanes, BandedSystem, JointRow, MotionLimits, MovingStart,
+    Spline, ORDER,
 };
 
 /// Sampled configurations in each span.
@@ -39,6 +40,8 @@ pub(super) struct Term {
 pub struct Objective {
     pub robot: Arc<RobotModel>,
     pub limits: MotionLimits,
+    /// Where motions begin, if not at rest: their first control points then follow from the spacing.
+    pub moving_start: Option<MovingStart>,
     pub lower: JointRow,
     pub upper: JointRow,
     pub collision: CollisionTerms,
@@ -108,6 +111,7 @@ impl Objective {
         Self {
             robot,
             limits,
+            moving_start: None,
             lower,
             upper,
             collision,

@@ -12,6 +12,8 @@ pub enum Origin {
     Line,
     /// A sampling-based path.
     Tree,
+    /// What is left of a motion that is being executed.
+    Running,
 }
 
 /// One goal of the optimisation.

@@ -53,6 +53,9 @@ fn refine_one<R: Rng>(
         )?;
         particle.spacing_s =
             (current / spans * settings.refine_target).max(particle.spacing_floor_s);
+        if let Some(start) = &run.objective.moving_start {
+            start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
+        }
         let feasible = run.advance(particle, Pass::Refine, 0.0);
         if feasible && particle.duration_s < GAIN * current {
             if particle.duration_s < CLEAR_GAIN * current {

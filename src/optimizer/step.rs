@@ -58,6 +58,9 @@ pub(super) fn step(
         let moved = ws.system.gradient[i].mul_neg_add(scale, particle.spline.points[i]);
         particle.spline.points[i] = moved.fast_max(objective.lower).fast_min(objective.upper);
     }
+    if let Some(start) = &objective.moving_start {
+        start.hold_first_span(&mut particle.spline, f64::from(particle.spacing_s));
+    }
     if end_moves {
         let end = particle.spline.points[n - (ORDER - 1)];
         particle.spline.set_end(end);

@@ -8,7 +8,7 @@ use super::world::{joint_values, World};
 use crate::geometry::Pose;
 use crate::lanes::{splat, Lanes, LANES};
 use crate::robot::{IkSettings, InverseKinematics, LaneFrame, RobotModel};
-use crate::trajectory::{rest_to_rest_duration_s, rows_from_lanes, JointRow};
+use crate::trajectory::{rows_from_lanes, JointRow};
 
 /// One configuration that reaches the pose.
 #[derive(Clone, Copy, Debug)]
@@ -165,13 +165,21 @@ impl BranchSearch {
             .collect()
     }
 
+    /// A configuration that is known to reach the pose, kept if it is free.
+    pub fn offer(&mut self, world: &mut World, q: JointRow) {
+        let margin = splat(MARGIN_M);
+        if world.checker.blocked_rows(&[q; LANES], margin, margin) == 0 {
+            self.keep(world, q);
+        }
+    }
+
     /// Keeps one configuration of each branch, the fastest to reach.
     fn keep(&mut self, world: &mut World, q: JointRow) {
         let time_s = if self.always_near {
             let d = q - self.center;
             (d * d).reduce_add().sqrt()
         } else {
-            rest_to_rest_duration_s(world.start, q, &world.objective.limits)
+            world.least_duration_s(q)
         };
         let close = self.branches.iter().position(|b| {
             let d = b.q - q;

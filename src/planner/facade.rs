@@ -11,6 +11,7 @@ use super::error::PlanError;
 use super::finish::{FinishReach, Finished, Rejections};
 use super::goals::{self, FoundGoal};
 use super::place::PlaceSite;
+use super::replan::Running;
 use super::request::PlanRequest;
 use super::result::{Plan, Progress, StageTiming};
 use super::session::Session;
@@ -24,11 +25,11 @@ use crate::robot::RobotModel;
 
 /// Plans for one robot. Holds nothing of a request once it is answered.
 pub struct Planner {
-    robot: Arc<RobotModel>,
-    settings: PlannerSettings,
+    pub(super) robot: Arc<RobotModel>,
+    pub(super) settings: PlannerSettings,
     workspace: Workspace,
     /// Built once: it lays out the robot's true shapes. A failure is reported by every request.
-    verifier: Result<Verifier, Violation>,
+    pub(super) verifier: Result<Verifier, Violation>,
 }
 
 impl Planner {
@@ -58,6 +59,16 @@ impl Planner {
         request: &PlanRequest,
         observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Plan, PlanError> {
+        self.solve(request, None, observe)
+    }
+
+    /// The same with the motion that is being executed meanwhile, if one is.
+    pub(super) fn solve(
+        &mut self,
+        request: &PlanRequest,
+        running: Option<&Running>,
+        observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Plan, PlanError> {
         let mut session = Session::new(request.time_limit, observe);
         let mut timing = StageTiming::default();
         let mut rng = Pcg64Mcg::seed_from_u64(request.seed);
@@ -65,6 +76,7 @@ impl Planner {
         validate(&self.robot, request)?;
         let start = Instant::now();
         let mut world = World::prepare(&self.robot, request, &self.settings)?;
+        world.running = running.cloned();
         let mut site = PlaceSite::prepare(&self.robot, request, &self.settings)?;
         timing.prepare_ms += milliseconds(start);
         let start = Instant::now();

@@ -15,7 +15,7 @@ use super::transfer::Transfer;
 use super::verify::{Verification, VerifySettings, Violation};
 use super::world::{joint_values, World};
 use crate::geometry::Pose;
-use crate::optimizer::{Candidate, GoalPoint};
+use crate::optimizer::Candidate;
 use crate::scene::Scene;
 use crate::trajectory::{JointRow, Spline, TimedTrajectory};
 
@@ -116,15 +116,8 @@ impl Finish for FinishReach<'_> {
             .exact
             .clone()
             .unwrap_or_else(|| joint_values(candidate.spline.end(), dof));
-        let trajectory = timed_candidate(
-            solver,
-            world,
-            candidate,
-            &goal.point,
-            &self.request.start,
-            &end,
-        )?;
-        let settings = verify_settings(self.request, &self.request.start);
+        let trajectory = timed_candidate(solver, world, candidate, goal, self.request, &end)?;
+        let settings = reach_settings(self.request);
         let scene = &world.scene_with_target;
         let mut verification = self
             .rejections
@@ -230,18 +223,21 @@ impl FinishReach<'_> {
     }
 }
 
-/// The fine check of a candidate on the kernels' own spheres, and its timing.
+/// The fine check of a candidate on the kernels' own spheres, and its timing from the start of the request, which may move.
 pub fn timed_candidate(
     solver: &mut Solver<'_, '_>,
     world: &mut World,
     candidate: &Candidate,
-    goal: &GoalPoint,
-    start: &[f64],
+    goal: &FoundGoal,
+    request: &PlanRequest,
     end: &[f64],
 ) -> Option<TimedTrajectory> {
     let begin = Instant::now();
     let collision = &world.checker.collision;
-    let (scene_ramp, target_ramp) = (collision.scene_ramp(goal), collision.target_ramp(goal));
+    let (scene_ramp, target_ramp) = (
+        collision.scene_ramp(&goal.point),
+        collision.target_ramp(&goal.point),
+    );
     let step = solver.settings.fine_check_step;
     let free = world
         .checker
@@ -250,7 +246,16 @@ pub fn timed_candidate(
     if !free {
         return None;
     }
-    timed(world, &candidate.spline, start, end)
+    match &world.objective.moving_start {
+        None => timed(world, &candidate.spline, &request.start, end),
+        Some(start) => TimedTrajectory::from_moving_start(
+            world.robot.kinematics.joint_names().to_vec(),
+            &candidate.spline,
+            start,
+            end,
+            f64::from(candidate.spacing_s),
+        ),
+    }
 }
 
 /// Pairs of an object and what it stands on.
@@ -259,6 +264,15 @@ pub fn may_touch(object: &str, carriers: &[String]) -> Vec<(String, String)> {
         .iter()
         .map(|carrier| (object.to_string(), carrier.clone()))
         .collect()
+}
+
+/// What a motion from the start of the request has to keep to.
+pub fn reach_settings(request: &PlanRequest) -> VerifySettings {
+    VerifySettings {
+        start_velocity: request.start_velocity.clone(),
+        start_acceleration: request.start_acceleration.clone(),
+        ..verify_settings(request, &request.start)
+    }
 }
 
 fn timed(world: &World, spline: &Spline, start: &[f64], end: &[f64]) -> Option<TimedTrajectory> {

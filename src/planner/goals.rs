@@ -17,7 +17,7 @@ use super::straight;
 use super::world::{joint_row, World};
 use crate::geometry::Pose;
 use crate::optimizer::GoalPoint;
-use crate::trajectory::{rest_to_rest_duration_s, JointRow};
+use crate::trajectory::JointRow;
 
 /// A configuration to end at, and how to get there.
 #[derive(Clone, Debug)]
@@ -169,6 +169,9 @@ fn pose(
     session: &mut Session<'_>,
 ) -> Result<Vec<FoundGoal>, PlanError> {
     let mut search = BranchSearch::new(world, *world_from_tool);
+    if let Some(end) = world.running_end_at(world_from_tool) {
+        search.offer(world, end);
+    }
     let mut wanted = settings.ik_batches;
     loop {
         while search.batches < wanted {
@@ -335,7 +338,7 @@ fn reach_grasp(
         }
         reached |= search.converged > 0;
         for branch in search.best(2) {
-            let time_s = rest_to_rest_duration_s(world.start, branch.q, &world.objective.limits);
+            let time_s = world.least_duration_s(branch.q);
             if best.as_ref().is_some_and(|(t, _)| *t <= time_s) {
                 continue;
             }

@@ -14,6 +14,7 @@ mod hand;
 mod held;
 mod place;
 mod problem;
+mod replan;
 mod request;
 mod result;
 mod seeds;
@@ -25,12 +26,14 @@ mod transfer;
 mod tree;
 mod validate;
 pub mod verify;
+mod warm;
 mod world;
 
 pub use error::{Contact, GraspCounts, PlanError};
 pub use facade::Planner;
 pub use grasps::prepare as prepare_grasps;
 pub use problem::{ObstacleEntry, Problem, ProblemError, ProblemFile};
+pub use replan::{Brake, BrakeWay, Replan, Running};
 pub use request::{Goal, PlanRequest};
 pub use result::{
     GripperAction, Phase, PhaseKind, Plan, PlannedGrasp, Progress, Stage, StageTiming,

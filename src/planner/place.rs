@@ -88,6 +88,8 @@ impl PlaceSite {
             return Err(PlanError::GoalInCollision { reason });
         }
         let there = PlanRequest {
+            start_velocity: Vec::new(),
+            start_acceleration: Vec::new(),
             goal: Goal::Grasps {
                 object: Some(object.clone()),
                 world_from_object,

@@ -67,8 +67,11 @@ impl Goal {
 /// One planning problem. World frame: the robot's base link.
 #[derive(Clone)]
 pub struct PlanRequest {
-    /// Joint positions at rest, `[D]`, rad or m.
+    /// Joint positions, `[D]`, rad or m.
     pub start: Vec<f64>,
+    /// How the arm moves there, `[D]` rad/s and rad/s^2 (or m); empty: at rest. The motion begins with exactly this state.
+    pub start_velocity: Vec<f64>,
+    pub start_acceleration: Vec<f64>,
     /// Obstacles, without the object to be grasped.
     pub scene: Scene,
     pub goal: Goal,
@@ -99,6 +102,8 @@ impl PlanRequest {
     pub fn new(start: Vec<f64>, scene: Scene, goal: Goal) -> Self {
         Self {
             start,
+            start_velocity: Vec::new(),
+            start_acceleration: Vec::new(),
             scene,
             goal,
             approach_distance_m: 0.1,
@@ -112,5 +117,11 @@ impl PlanRequest {
             num_particles: 12,
             seed: 0,
         }
+    }
+
+    /// Whether the motion begins at rest.
+    pub fn starts_at_rest(&self) -> bool {
+        let still = |values: &[f64]| values.iter().all(|v| *v == 0.0);
+        still(&self.start_velocity) && still(&self.start_acceleration)
     }
 }

@@ -7,6 +7,7 @@ use super::goals::FoundGoal;
 use super::session::Session;
 use super::settings::PlannerSettings;
 use super::tree::{connect, path_length, shortcut, TreeSettings};
+use super::warm::{self, Warm};
 use super::world::World;
 use crate::optimizer::{Origin, Particle};
 use crate::planner::result::Stage;
@@ -38,7 +39,22 @@ pub fn draw(
         particles: Vec::new(),
         polyline: None,
     };
-    let spans = settings.spans.next_multiple_of(8);
+    let usual = settings.spans.next_multiple_of(8);
+    let spans = warm::spans(world, goals, usual);
+    if let Some(running) = world.running.clone() {
+        let remainder = Warm {
+            running: &running,
+            goals,
+            spans,
+            round,
+        };
+        let noise_rad = settings.seed_noise_rad;
+        remainder.draw(world, lines, noise_rad, rng, &mut seeds.particles);
+        if !remainder.is_free(world, &seeds.particles, settings.check_step) {
+            draw_trees(world, goals, settings, spans, rng, session, &mut seeds);
+        }
+        return seeds;
+    }
     draw_trees(world, goals, settings, spans, rng, session, &mut seeds);
     for k in 0..lines {
         let index = k % goals.len();
@@ -117,13 +133,21 @@ fn draw_trees(
 
 fn particle(world: &World, spline: Spline, goal: usize, origin: Origin) -> Particle {
     let limits = &world.objective.limits;
-    let floor_s = rest_to_rest_duration_s(spline.start(), spline.end(), limits).max(1e-2);
     let spacing_s = EAGERNESS * limits.spacing(&spline).spacing_s();
+    if world.objective.moving_start.is_some() {
+        return warm::moving_particle(world, spline, spacing_s, goal, origin);
+    }
+    let floor_s = rest_to_rest_duration_s(spline.start(), spline.end(), limits).max(1e-2);
     Particle::new(spline, spacing_s, floor_s, goal, origin)
 }
 
 /// Adds a Gaussian process over the path, zero at both ends.
-fn add_smooth_noise(spline: &mut Spline, amplitude_rad: f32, world: &World, rng: &mut impl Rng) {
+pub(super) fn add_smooth_noise(
+    spline: &mut Spline,
+    amplitude_rad: f32,
+    world: &World,
+    rng: &mut impl Rng,
+) {
     let dof = world.robot.kinematics.dof();
     let interior = spline.interior();
     let count = interior.len() as f32 + 1.0;

@@ -102,7 +102,9 @@ impl Solver<'_, '_> {
                 return Err(self.session.stopped());
             }
         }
-        let finished = polyline.and_then(|(corners, goal)| {
+        // A moving arm cannot stop at corners.
+        let stops = polyline.filter(|_| world.objective.moving_start.is_none());
+        let finished = stops.and_then(|(corners, goal)| {
             let candidate = stop_at_corners(world, &corners, goal);
             finish.finish(self, world, &candidate)
         });

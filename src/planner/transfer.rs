@@ -161,7 +161,9 @@ impl Transfer<'_> {
         let start = joint_values(self.lifted, dof);
         let request = PlanRequest {
             start: start.clone(),
-            goal: Goal::Joints(start.clone()),
+            start_velocity: Vec::new(),
+            start_acceleration: Vec::new(),
+            goal: Goal::Joints(start),
             place_world_from_object: None,
             ..self.request.clone()
         };
@@ -194,11 +196,11 @@ impl Transfer<'_> {
             margin_m: request.collision_margin_m,
         };
         let mut finish = FinishCarry {
-            start,
+            request: &request,
             goals: &goals,
             settings: VerifySettings {
                 attached: vec![held.attached()],
-                ..verify_settings(&request, &[])
+                ..verify_settings(&request, &request.start)
             },
             rejections,
         };
@@ -212,7 +214,7 @@ impl Transfer<'_> {
 
 /// Times and verifies the candidates of a carry.
 struct FinishCarry<'a> {
-    start: Vec<f64>,
+    request: &'a PlanRequest,
     goals: &'a [FoundGoal],
     settings: VerifySettings,
     rejections: &'a mut Rejections,
@@ -228,9 +230,9 @@ impl Finish for FinishCarry<'_> {
         world: &mut World,
         candidate: &Candidate,
     ) -> Option<Self::Output> {
-        let end = joint_values(candidate.spline.end(), self.start.len());
-        let goal = &self.goals[candidate.goal].point;
-        let trajectory = timed_candidate(solver, world, candidate, goal, &self.start, &end)?;
+        let end = joint_values(candidate.spline.end(), self.request.start.len());
+        let goal = &self.goals[candidate.goal];
+        let trajectory = timed_candidate(solver, world, candidate, goal, self.request, &end)?;
         let check = self
             .rejections
             .verify(solver, &world.scene, &trajectory, &self.settings)?;

@@ -7,6 +7,8 @@ use crate::robot::RobotModel;
 
 /// How far a joint may stand outside its limits, for sensors that round [rad or m].
 const LIMIT_TOLERANCE: f64 = 1e-3;
+/// Share by which a start velocity or acceleration may exceed its limit by rounding.
+const RATE_TOLERANCE: f64 = 1e-6;
 const QUATERNION_TOLERANCE: f64 = 1e-3;
 /// A distance beyond this is a unit error [m].
 const LARGEST_DISTANCE_M: f64 = 10.0;
@@ -33,6 +35,7 @@ pub fn validate(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanErr
             "it must be in (0, 1]",
         )?;
     }
+    moving_start(robot, request)?;
     for (what, value) in [
         ("approach_distance_m", request.approach_distance_m),
         ("lift_distance_m", request.lift_distance_m),
@@ -77,6 +80,64 @@ fn place(request: &PlanRequest) -> Result<(), PlanError> {
         "given without an object".into(),
         "placing needs a grasp goal with an object".into(),
     ))
+}
+
+/// Velocity and acceleration at the start: inside the limits in force, and such that the arm can still stop.
+fn moving_start(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanError> {
+    let limits = &robot.limits;
+    let quantities = [
+        (
+            "velocity",
+            &request.start_velocity,
+            &limits.velocity,
+            request.velocity_scaling,
+        ),
+        (
+            "acceleration",
+            &request.start_acceleration,
+            &limits.acceleration,
+            request.acceleration_scaling,
+        ),
+    ];
+    for (quantity, values, limit, scaling) in quantities {
+        if values.is_empty() {
+            continue;
+        }
+        joint_values(robot, &format!("start {quantity}"), values)?;
+        for (j, value) in values.iter().enumerate() {
+            let (own, scaled) = (limit[j], limit[j] * scaling);
+            if value.abs() <= scaled * (1.0 + RATE_TOLERANCE) {
+                continue;
+            }
+            let allowed = if value.abs() <= own * (1.0 + RATE_TOLERANCE) {
+                format!("with {quantity}_scaling {scaling} its limit is {scaled:.4}: brake first, or scale less")
+            } else {
+                format!("its limit is {own:.4}")
+            };
+            let what = format!("start {quantity} of joint '{}'", limits.names[j]);
+            return Err(invalid(what, format!("{value:.4}"), allowed));
+        }
+    }
+    for (j, &v) in request.start_velocity.iter().enumerate() {
+        let stop = request.start[j]
+            + 0.5 * v * v.abs() / (limits.acceleration[j] * request.acceleration_scaling);
+        let bound = if v > 0.0 {
+            limits.upper[j]
+        } else {
+            limits.lower[j]
+        };
+        if v != 0.0 && (stop - bound) * v.signum() > LIMIT_TOLERANCE {
+            return Err(invalid(
+                format!("start velocity of joint '{}'", limits.names[j]),
+                format!("{v:.4}"),
+                format!(
+                    "from {:.4} it cannot stop before its limit {bound:.4}",
+                    request.start[j]
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn goal(robot: &RobotModel, goal: &Goal) -> Result<(), PlanError> {

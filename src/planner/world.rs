@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::checker::Checker;
 use super::error::PlanError;
 use super::held::supports;
+use super::replan::Running;
 use super::request::{Goal, PlanRequest};
 use super::settings::PlannerSettings;
 use crate::cost::{
@@ -17,7 +18,7 @@ use crate::lanes::LANES;
 use crate::optimizer::{CollisionTerms, Objective};
 use crate::robot::RobotModel;
 use crate::scene::{LaneScene, Scene, SceneObject, Shape};
-use crate::trajectory::{JointRow, MotionLimits};
+use crate::trajectory::{rest_to_rest_duration_s, JointRow, MotionLimits, MovingStart, StartJoint};
 
 /// Everything the later stages read; made once a request.
 pub struct World {
@@ -39,6 +40,8 @@ pub struct World {
     pub jerk: Vec<f64>,
     /// Energy of the object to be grasped, where a field chooses the grasp.
     pub grasp: Option<GraspEnergy>,
+    /// What is being executed while a new motion is planned: its remainder gives seeds and a goal.
+    pub running: Option<Running>,
     /// The object to be grasped and its pose.
     pub target: Option<(Arc<ObjectModel>, Pose)>,
 }
@@ -134,6 +137,7 @@ impl World {
             &settings.optimizer,
         );
         let start = joint_row(&request.start);
+        objective.moving_start = moving_start(request, &velocity, &acceleration, &jerk);
         add_terms(&mut objective, robot, request, settings, start);
         let checker = Checker::new(robot.clone(), collision, objective.lower, objective.upper);
         Ok(Self {
@@ -149,6 +153,7 @@ impl World {
             acceleration,
             jerk,
             grasp: grasp_energy(&request.goal),
+            running: None,
             target: request
                 .goal
                 .target()
@@ -177,6 +182,22 @@ impl World {
         Ok(())
     }
 
+    /// Least time [s] from the start to rest at `q` under the velocity and acceleration limits.
+    pub fn least_duration_s(&self, q: JointRow) -> f32 {
+        match &self.objective.moving_start {
+            None => rest_to_rest_duration_s(self.start, q, &self.objective.limits),
+            Some(start) => start.least_duration_s(q),
+        }
+    }
+
+    /// Where the running motion ends, if the tool is at a pose there.
+    pub fn running_end_at(&self, world_from_tool: &Pose) -> Option<JointRow> {
+        let running = self.running.as_ref()?;
+        running
+            .ends_at(&self.robot, world_from_tool)
+            .then(|| joint_row(running.trajectory.end()))
+    }
+
     /// Energy of the field's final level at a gripper pose, if a field chooses the grasp.
     pub fn grasp_energy(&self, world_from_gripper: &Pose) -> Option<f64> {
         self.grasp
@@ -195,6 +216,30 @@ impl World {
         self.objective.collision.margin_m = margin_m as f32;
         self.checker.collision.margin_m = margin_m as f32;
     }
+}
+
+/// The start's state with the limits in force `[D]`, unless it rests.
+fn moving_start(
+    request: &PlanRequest,
+    velocity: &[f64],
+    acceleration: &[f64],
+    jerk: &[f64],
+) -> Option<MovingStart> {
+    if request.starts_at_rest() {
+        return None;
+    }
+    let value = |values: &[f64], j: usize| values.get(j).copied().unwrap_or(0.0);
+    let joint = |j: usize| StartJoint {
+        position: request.start[j],
+        velocity: value(&request.start_velocity, j),
+        acceleration: value(&request.start_acceleration, j),
+        velocity_limit: velocity[j],
+        acceleration_limit: acceleration[j],
+        jerk_limit: jerk[j],
+    };
+    Some(MovingStart::new(
+        (0..request.start.len()).map(joint).collect(),
+    ))
 }
 
 fn add_terms(

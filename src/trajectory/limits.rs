@@ -59,9 +59,21 @@ impl MotionLimits {
     /// Smallest spacings for which the control polygon's differences, and with them the whole curve, obey the limits:
     /// |D1 x| <= v dt, |D2 x| <= a dt^2, |D3 x| <= j dt^3. The last two are exact, the first is a hull bound.
     pub fn spacing(&self, spline: &Spline) -> SpacingBound {
+        self.spacing_of(&spline.points)
+    }
+
+    /// The same for what follows the first span, whose limits a moving start accounts for by itself.
+    pub(super) fn spacing_after_lead(&self, spline: &Spline) -> SpacingBound {
+        SpacingBound {
+            velocity_s: self.spacing_of(&spline.points[2..]).velocity_s,
+            ..self.spacing_of(&spline.points[1..])
+        }
+    }
+
+    #[inline]
+    fn spacing_of(&self, x: &[JointRow]) -> SpacingBound {
         let zero = JointRow::ZERO;
         let (mut velocity, mut acceleration, mut jerk) = (zero, zero, zero);
-        let x = &spline.points;
         let (mut d1, mut d2) = (x[1] - x[0], zero);
         for i in 1..x.len() {
             let next1 = x[i] - x[i - 1];

@@ -1,6 +1,7 @@
 //! A motion over time, in f64, as it is verified and sent to a controller.
 
 use super::joint_row::MAX_JOINTS;
+use super::moving::MovingStart;
 use super::spline::{Spline, ORDER};
 
 /// State of all joints at one time; each vector has length `D`, rad or m and seconds.
@@ -86,7 +87,44 @@ impl TimedTrajectory {
                     .collect(),
             })
             .collect();
-        let spacing_s = smallest_spacing_s(&control_points, velocity, acceleration, jerk);
+        let spacing_s = smallest_spacing_s(&control_points, 0, velocity, acceleration, jerk);
+        Self::new(joint_names, control_points, spacing_s)
+    }
+
+    /// The fastest timing near `near_s` of a spline planned from a moving start: its first sample has that position,
+    /// velocity and acceleration. `None` where the limits cannot be kept near that spacing, and for wrong shapes.
+    pub fn from_moving_start(
+        joint_names: Vec<String>,
+        spline: &Spline,
+        start: &MovingStart,
+        end: &[f64],
+        near_s: f64,
+    ) -> Option<Self> {
+        let dof = joint_names.len();
+        let n = spline.points.len();
+        if start.joints().len() != dof || end.len() != dof || n < 2 * ORDER - 1 {
+            return None;
+        }
+        let mut control_points: Vec<Vec<f64>> = (0..n)
+            .map(|i| match i {
+                i if i + ORDER > n => end.to_vec(),
+                i => spline.points[i].as_array()[..dof]
+                    .iter()
+                    .map(|&v| f64::from(v))
+                    .collect(),
+            })
+            .collect();
+        let limit = |of: fn(&super::StartJoint) -> f64| -> Vec<f64> {
+            start.joints().iter().map(of).collect()
+        };
+        let (velocity, acceleration, jerk) = (
+            limit(|j| j.velocity_limit),
+            limit(|j| j.acceleration_limit),
+            limit(|j| j.jerk_limit),
+        );
+        let spacing_s = start.fit_exactly(&mut control_points, near_s, |points| {
+            smallest_spacing_s(&points[1..], 1, &velocity, &acceleration, &jerk)
+        })?;
         Self::new(joint_names, control_points, spacing_s)
     }
 
@@ -217,9 +255,10 @@ impl TimedTrajectory {
 }
 
 /// Smallest spacing [s] that keeps the control polygon's differences inside the limits; never zero, so that a motion
-/// without any way still has times that increase.
+/// without any way still has times that increase. Velocity counts from the difference `first_velocity` on.
 fn smallest_spacing_s(
     points: &[Vec<f64>],
+    first_velocity: usize,
     velocity: &[f64],
     acceleration: &[f64],
     jerk: &[f64],
@@ -228,7 +267,9 @@ fn smallest_spacing_s(
     for j in 0..velocity.len() {
         for i in 0..points.len() - 1 {
             let d1 = |i: usize| points[i + 1][j] - points[i][j];
-            spacing_s = spacing_s.max(d1(i).abs() / velocity[j]);
+            if i >= first_velocity {
+                spacing_s = spacing_s.max(d1(i).abs() / velocity[j]);
+            }
             if i + 2 < points.len() {
                 let d2 = |i: usize| d1(i + 1) - d1(i);
                 spacing_s = spacing_s.max((d2(i).abs() / acceleration[j]).sqrt());

@@ -21,6 +21,11 @@ use crate::scene::{MeshDistance, SceneObject, Shape, TriangleMesh};
 pub struct ProblemFile {
     pub robot: RobotFiles,
     pub start: Start,
+    /// Of a start that moves; none: at rest.
+    #[serde(default)]
+    pub start_velocity: Option<Start>,
+    #[serde(default)]
+    pub start_acceleration: Option<Start>,
     /// Things with a mesh. The one that the task names is grasped, the others are obstacles.
     #[serde(default)]
     pub objects: Vec<ObjectEntry>,

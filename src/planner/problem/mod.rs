@@ -8,7 +8,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use entries::{load_mesh, mesh_shape, value};
+use entries::{load_mesh, mesh_shape, value, Start};
 pub use entries::{ObstacleEntry, ProblemFile};
 
 use super::error::PlanError;
@@ -94,6 +94,12 @@ impl ProblemFile {
         let mut request = PlanRequest::new(start, scene, goal);
         let place = self.task.place.as_ref();
         request.place_world_from_object = place.map(|p| p.pose("place")).transpose()?;
+        let rates = |entry: &Option<Start>, what: &str| {
+            let values = entry.as_ref().map(|rates| rates.values(robot, what));
+            values.transpose().map(Option::unwrap_or_default)
+        };
+        request.start_velocity = rates(&self.start_velocity, "start_velocity")?;
+        request.start_acceleration = rates(&self.start_acceleration, "start_acceleration")?;
         self.settings.apply(&mut request)?;
         Ok(request)
     }

@@ -44,6 +44,24 @@ fn a_problem_becomes_a_request() {
 }
 
 #[test]
+fn a_start_may_move() {
+    let moving = PROBLEM.replace(
+        "obstacles:",
+        "start_velocity: [0.1, 0, 0, 0, 0, 0, -0.2]\nstart_acceleration: {panda_joint1: 1, panda_joint2: 0, panda_joint3: 0, panda_joint4: 0, panda_joint5: 0, panda_joint6: 0, panda_joint7: 0}\nobstacles:",
+    );
+    let known = request(&moving).unwrap();
+    assert_eq!(known.start_velocity[6], -0.2);
+    assert_eq!(known.start_acceleration[0], 1.0);
+    assert!(!known.starts_at_rest() && request(PROBLEM).unwrap().starts_at_rest());
+    let error = request(&moving.replace("panda_joint7: 0}\nobst", "elbow: 0}\nobst"))
+        .err()
+        .unwrap();
+    for word in ["start_acceleration", "elbow"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     for (from, to, words) in [
         (

@@ -71,6 +71,9 @@ pub struct VerifySettings {
     pub start: Option<Vec<f64>>,
     /// Largest difference from `start` by joint, rad or m.
     pub start_tolerance: f64,
+    /// Velocity and acceleration the motion must begin with, `[D]` rad/s and rad/s^2 (or m); empty: rest.
+    pub start_velocity: Vec<f64>,
+    pub start_acceleration: Vec<f64>,
     /// Share of the velocity limits, (0, 1].
     pub velocity_scaling: f64,
     /// Share of the acceleration and jerk limits, (0, 1].
@@ -95,6 +98,8 @@ impl Default for VerifySettings {
         Self {
             start: None,
             start_tolerance: 1e-6,
+            start_velocity: Vec::new(),
+            start_acceleration: Vec::new(),
             velocity_scaling: 1.0,
             acceleration_scaling: 1.0,
             min_clearance_m: 0.0,
@@ -181,6 +186,15 @@ pub enum Violation {
     #[error("joint '{joint}' begins at {value:.6}, the robot stands at {expected:.6} (tolerance {tolerance:.1e})")]
     Start {
         joint: String,
+        value: f64,
+        expected: f64,
+        tolerance: f64,
+    },
+    #[error("joint '{joint}' begins with {quantity} {value:.5}, the robot has {expected:.5} (tolerance {tolerance:.5})")]
+    StartRate {
+        joint: String,
+        /// velocity or acceleration.
+        quantity: &'static str,
         value: f64,
         expected: f64,
         tolerance: f64,

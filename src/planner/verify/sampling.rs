@@ -7,8 +7,10 @@ use crate::robot::JointLimits;
 const LIMIT_TOLERANCE: f64 = 1e-6;
 /// Rounding of positions (a few ulps of 1 rad) seen through the third difference, in units of 1 / period^3.
 const POSITION_ROUNDING: f64 = 4e-15;
-/// Rest at the ends, as a share of the limit.
-const REST_TOLERANCE: f64 = 1e-3;
+/// Velocity and acceleration at the ends, as a share of the limit.
+const END_TOLERANCE: f64 = 1e-3;
+/// Steps for the derivatives at the ends: no longer than this share of the motion, or they would reach over several spans.
+const END_STEP: f64 = 1.0 / 400.0;
 
 /// Positions at `time(i)`, i = 0..=steps, and the joints' ways up to there.
 #[derive(Default)]
@@ -18,6 +20,9 @@ pub(super) struct Samples {
     pub period_s: f64,
     /// `[steps + 1][D]`.
     positions: Vec<f64>,
+    /// Positions at four times from each end inwards, `[2][4][D]`, and the time between them.
+    end_positions: Vec<f64>,
+    end_period_s: f64,
     /// `[steps + 1][D]`: bound on each joint's way since the start.
     ways: Vec<f64>,
     /// Acceleration limits in force, `[D]`.
@@ -57,6 +62,7 @@ impl Samples {
                 });
             }
         }
+        self.take_ends(motion, duration_s);
         self.acceleration.clear();
         self.acceleration.extend(
             limits
@@ -66,6 +72,20 @@ impl Samples {
         );
         self.add_up_ways();
         Ok(())
+    }
+
+    fn take_ends(&mut self, motion: &dyn Motion, duration_s: f64) {
+        self.end_period_s = self.period_s.min(END_STEP * duration_s);
+        self.end_positions.resize(8 * self.dof, 0.0);
+        for (k, row) in self.end_positions.chunks_mut(self.dof).enumerate() {
+            let inwards_s = (k % 4) as f64 * self.end_period_s;
+            let time_s = if k < 4 {
+                inwards_s
+            } else {
+                duration_s - inwards_s
+            };
+            motion.position(time_s, row);
+        }
     }
 
     fn add_up_ways(&mut self) {
@@ -128,6 +148,14 @@ impl Samples {
         let Some(start) = &settings.start else {
             return Ok(());
         };
+        let lengths = [&settings.start_velocity, &settings.start_acceleration].map(Vec::len);
+        if lengths.iter().any(|&n| n != 0 && n != self.dof) {
+            let reason = format!(
+                "the start has {lengths:?} velocities and accelerations, the robot {} joints",
+                self.dof
+            );
+            return Err(Violation::Setup { reason });
+        }
         if start.len() != self.dof {
             let reason = format!(
                 "the start has {} positions, the robot {} joints",
@@ -150,7 +178,7 @@ impl Samples {
         Ok(())
     }
 
-    /// Checks position, rest at both ends, velocity, acceleration and jerk. Returns the largest ratio to the limit of the
+    /// Checks position, motion at both ends, velocity, acceleration and jerk. Returns the largest ratio to the limit of the
     /// last three. A difference quotient is a mean of the derivative, so it cannot exceed a limit that is kept.
     pub fn check_limits(
         &self,
@@ -163,7 +191,7 @@ impl Samples {
             settings.acceleration_scaling,
             settings.acceleration_scaling,
         ];
-        self.check_rest(limits, scales)?;
+        self.check_ends(limits, scales, settings)?;
         let quantities = [
             ("velocity", &limits.velocity),
             ("acceleration", &limits.acceleration),
@@ -210,36 +238,64 @@ impl Samples {
         Ok(())
     }
 
-    /// Velocity and acceleration at both ends by one-sided differences that are exact for cubics.
-    fn check_rest(&self, limits: &JointLimits, scales: [f64; 3]) -> Result<(), Violation> {
-        let h = self.period_s;
-        for (end, order) in [
-            ("start", [0, 1, 2, 3]),
-            ("end", [0, 1, 2, 3].map(|i| self.steps - i)),
-        ] {
+    /// Velocity and acceleration at both ends by one-sided differences that are exact for cubics: those asked for at the
+    /// start, none at the end.
+    fn check_ends(
+        &self,
+        limits: &JointLimits,
+        scales: [f64; 3],
+        settings: &VerifySettings,
+    ) -> Result<(), Violation> {
+        let h = self.end_period_s;
+        for (end, side) in [("start", 0), ("end", 1)] {
+            // Seen from the end, time runs backwards.
+            let forward = if side == 0 { 1.0 } else { -1.0 };
             for j in 0..self.dof {
-                let [a, b, c, d] = order.map(|i| self.position(i)[j]);
-                let velocity = (-11.0 * a + 18.0 * b - 9.0 * c + 2.0 * d) / (6.0 * h);
+                let [a, b, c, d] =
+                    std::array::from_fn(|k| self.end_positions[(4 * side + k) * self.dof + j]);
+                let velocity = forward * (-11.0 * a + 18.0 * b - 9.0 * c + 2.0 * d) / (6.0 * h);
                 let acceleration = (2.0 * a - 5.0 * b + 4.0 * c - d) / (h * h);
-                for (quantity, value, limit) in [
-                    ("velocity", velocity, limits.velocity[j] * scales[0]),
+                let asked = |values: &[f64]| match side {
+                    0 => values.get(j).copied().unwrap_or(0.0),
+                    _ => 0.0,
+                };
+                for (quantity, value, expected, limit) in [
+                    (
+                        "velocity",
+                        velocity,
+                        asked(&settings.start_velocity),
+                        limits.velocity[j] * scales[0],
+                    ),
                     (
                         "acceleration",
                         acceleration,
+                        asked(&settings.start_acceleration),
                         limits.acceleration[j] * scales[1],
                     ),
                 ] {
                     let rounding = 16.0 * POSITION_ROUNDING * self.magnitude(j) / (h * h);
-                    let tolerance = REST_TOLERANCE * limit + rounding;
-                    if value.abs() > tolerance {
-                        return Err(Violation::NotAtRest {
-                            joint: limits.names[j].clone(),
+                    let tolerance = END_TOLERANCE * limit + rounding;
+                    if (value - expected).abs() <= tolerance {
+                        continue;
+                    }
+                    let joint = limits.names[j].clone();
+                    return Err(if expected == 0.0 {
+                        Violation::NotAtRest {
+                            joint,
                             end,
                             quantity,
                             value,
                             tolerance,
-                        });
-                    }
+                        }
+                    } else {
+                        Violation::StartRate {
+                            joint,
+                            quantity,
+                            value,
+                            expected,
+                            tolerance,
+                        }
+                    });
                 }
             }
         }

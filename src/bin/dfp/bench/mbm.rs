@@ -69,15 +69,20 @@ const PANDA_JERK: [f64; 7] = [7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 1
 /// Finger joints of the benchmark's robot [m].
 const PANDA_FINGERS_M: f64 = 0.065;
 
-struct Problem {
-    scene: String,
-    start: Vec<f64>,
-    goal: Vec<f64>,
-    obstacles: Scene,
+pub(super) struct Problem {
+    pub scene: String,
+    pub start: Vec<f64>,
+    pub goal: Vec<f64>,
+    pub obstacles: Scene,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let robot = Arc::new(load_robot(args)?);
+    let robot = Arc::new(load_robot(
+        &args.urdf,
+        args.srdf.as_deref(),
+        &args.base,
+        &args.tool,
+    )?);
     let problems = read_problems(&args.problems, robot.kinematics.dof())?;
     let mut settings = PlannerSettings::default();
     if args.pure {
@@ -136,11 +141,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load_robot(args: &Args) -> anyhow::Result<RobotModel> {
-    let urdf = std::fs::read_to_string(&args.urdf)
-        .with_context(|| format!("reading {}", args.urdf.display()))?;
-    let mut settings = RobotSettings::new(&args.base, &args.tool);
-    settings.srdf_file.clone_from(&args.srdf);
+pub(super) fn load_robot(
+    urdf: &Path,
+    srdf: Option<&Path>,
+    base: &str,
+    tool: &str,
+) -> anyhow::Result<RobotModel> {
+    let mut settings = RobotSettings::new(base, tool);
+    settings.srdf_file = srdf.map(Path::to_path_buf);
+    let urdf =
+        std::fs::read_to_string(urdf).with_context(|| format!("reading {}", urdf.display()))?;
     for j in 0..PANDA_JERK.len() {
         let limits = JointLimitOverride {
             acceleration: Some(PANDA_ACCELERATION[j]),
@@ -158,7 +168,7 @@ fn load_robot(args: &Args) -> anyhow::Result<RobotModel> {
     Ok(RobotModel::from_urdf(&urdf, &settings)?)
 }
 
-fn read_problems(path: &Path, dof: usize) -> anyhow::Result<Vec<Problem>> {
+pub(super) fn read_problems(path: &Path, dof: usize) -> anyhow::Result<Vec<Problem>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let mut problems: Vec<Problem> = Vec::new();

@@ -2,6 +2,7 @@
 
 mod mbm;
 mod pick;
+mod replan;
 mod statistics;
 
 use clap::Subcommand;
@@ -12,7 +13,8 @@ use clap::Subcommand;
   dfp bench pick
   dfp bench pick --seed 7 --count 100 --json
   dfp bench mbm --problems panda_problems.txt --urdf panda_spherized.urdf --srdf panda.srdf
-  dfp bench mbm --problems panda_problems.txt --urdf panda_spherized.urdf --goal pose --json")]
+  dfp bench mbm --problems panda_problems.txt --urdf panda_spherized.urdf --goal pose --json
+  dfp bench replan --problems panda_problems.txt --urdf panda_spherized.urdf --srdf panda.srdf")]
 pub struct Args {
     #[command(subcommand)]
     benchmark: Benchmark,
@@ -22,11 +24,13 @@ pub struct Args {
 enum Benchmark {
     Pick(pick::Args),
     Mbm(mbm::Args),
+    Replan(replan::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.benchmark {
         Benchmark::Pick(args) => pick::run(&args),
         Benchmark::Mbm(args) => mbm::run(&args),
+        Benchmark::Replan(args) => replan::run(&args),
     }
 }

@@ -166,3 +166,117 @@ fn start_rest_names_and_numbers_are_checked() {
         .unwrap_err();
     assert!(error.to_string().contains("panda_finger_joint1"), "{error}");
 }
+
+/// From `velocity` and `acceleration` of joint 0 to rest 0.3 rad further, a quintic.
+fn moving(
+    robot: &RobotModel,
+    velocity: f64,
+    acceleration: f64,
+) -> Planted<impl Fn(f64, &mut [f64])> {
+    const DURATION_S: f64 = 0.8;
+    Planted {
+        names: robot.limits.names.clone(),
+        duration_s: DURATION_S,
+        position: move |t: f64, q: &mut [f64]| {
+            q.copy_from_slice(&PANDA_READY);
+            let (s, v, a) = (
+                t / DURATION_S,
+                velocity * DURATION_S,
+                acceleration * DURATION_S * DURATION_S,
+            );
+            let (c3, c4, c5) = (
+                10.0 * 0.3 - 6.0 * v - 1.5 * a,
+                -15.0 * 0.3 + 8.0 * v + 1.5 * a,
+                6.0 * 0.3 - 3.0 * v - 0.5 * a,
+            );
+            q[0] += v * s + 0.5 * a * s * s + s.powi(3) * (c3 + s * (c4 + s * c5));
+        },
+    }
+}
+
+#[test]
+fn a_moving_start_must_be_the_one_that_was_asked_for() {
+    let robot = panda();
+    let mut verifier = Verifier::new(&robot).unwrap();
+    let rates = |velocity: f64, acceleration: f64| {
+        let mut settings = VerifySettings {
+            start: Some(PANDA_READY.to_vec()),
+            start_velocity: vec![0.0; 7],
+            start_acceleration: vec![0.0; 7],
+            ..Default::default()
+        };
+        settings.start_velocity[0] = velocity;
+        settings.start_acceleration[0] = acceleration;
+        settings
+    };
+    let motion = moving(&robot, 0.6, -1.5);
+    let mut check = |motion: &dyn Motion, settings: &VerifySettings| {
+        verifier.verify(&Scene::default(), motion, settings)
+    };
+    check(&motion, &rates(0.6, -1.5)).unwrap();
+
+    // Planted: other velocity, other acceleration, rest where motion was asked for and the reverse.
+    for (settings, wrong) in [
+        (rates(0.55, -1.5), "velocity"),
+        (rates(0.6, -1.2), "acceleration"),
+    ] {
+        match check(&motion, &settings).unwrap_err() {
+            Violation::StartRate {
+                joint, quantity, ..
+            } => assert_eq!((joint.as_str(), quantity), ("panda_joint1", wrong)),
+            other => panic!("{other}"),
+        }
+    }
+    let rest = VerifySettings {
+        start: Some(PANDA_READY.to_vec()),
+        ..Default::default()
+    };
+    assert!(matches!(
+        check(&motion, &rest).unwrap_err(),
+        Violation::NotAtRest { end: "start", .. }
+    ));
+    let mut to = PANDA_READY;
+    to[0] = 0.6;
+    let resting = straight(&robot, &PANDA_READY, &to, 1.5);
+    assert!(matches!(
+        check(&resting, &rates(0.6, 0.0)).unwrap_err(),
+        Violation::StartRate { .. }
+    ));
+    let short = VerifySettings {
+        start_velocity: vec![0.0; 6],
+        ..rates(0.6, -1.5)
+    };
+    assert!(matches!(
+        check(&motion, &short).unwrap_err(),
+        Violation::Setup { .. }
+    ));
+
+    // Planted: a jerk spike in the first two milliseconds after the hand-over.
+    let spike = Planted {
+        names: robot.limits.names.clone(),
+        duration_s: motion.duration_s,
+        position: |t: f64, q: &mut [f64]| {
+            motion.position(t, q);
+            if t < 4e-3 {
+                q[0] += 8e-6 * (PI * t / 4e-3).sin().powi(4);
+            }
+        },
+    };
+    let error = check(&spike, &rates(0.6, -1.5)).unwrap_err();
+    assert!(
+        matches!(&error, Violation::Limit { quantity: "jerk", time_s, .. } if *time_s < 5e-3)
+            || matches!(&error, Violation::StartRate { .. }),
+        "{error}"
+    );
+
+    // Planted: cut off before rest.
+    let cut = Planted {
+        names: robot.limits.names.clone(),
+        duration_s: 0.7,
+        position: |t: f64, q: &mut [f64]| motion.position(t, q),
+    };
+    assert!(matches!(
+        check(&cut, &rates(0.6, -1.5)).unwrap_err(),
+        Violation::NotAtRest { end: "end", .. }
+    ));
+}
