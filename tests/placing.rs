@@ -40,7 +40,7 @@ fn object() -> Arc<ObjectModel> {
     OBJECT
         .get_or_init(|| {
             let network =
-                GraspNetwork::load(&root().join("models/grasp_field.safetensors")).unwrap();
+                GraspNetwork::load(root().join("models/grasp_field.safetensors")).unwrap();
             let mesh = ProceduralObject::new(Category::Cylinder, 1_000_001).mesh(0.004);
             let model = ObjectModel::from_mesh("tin", Arc::new(mesh), &network).unwrap();
             prepare_grasps(&model);
@@ -157,7 +157,7 @@ fn an_object_is_carried_over_an_obstacle() {
 
 #[test]
 fn a_lying_object_is_put_upright() {
-    let from = standing(0.5, 0.2, 0.0, [0.0, 1.5707963, 0.3]);
+    let from = standing(0.5, 0.2, 0.0, [0.0, std::f64::consts::FRAC_PI_2, 0.3]);
     let to = standing(0.5, -0.2, 0.0, [0.0, 0.0, 0.0]);
     let request = request(vec![table()], from, to);
     let plan = plan(&request).unwrap();
