@@ -188,7 +188,7 @@ impl BranchSearch {
         if close.is_some_and(|i| self.branches[i].time_s <= time_s) {
             return;
         }
-        let clearance = world.checker.clearance(q);
+        let clearance = world.checker.obstacle_clearance(q);
         let branch = Branch {
             q,
             time_s,

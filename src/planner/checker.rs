@@ -145,13 +145,21 @@ impl Checker {
 
     /// Clearances of one configuration; [`FAR_M`] where nothing is tested.
     pub fn clearance(&mut self, q: JointRow) -> Clearance {
+        let to_obstacles = self.obstacle_clearance(q);
+        Clearance {
+            own_m: distance_m(self.collision.nearest_links(&self.state)),
+            ..to_obstacles
+        }
+    }
+
+    /// The same without the robot's distance to itself, which takes longest.
+    pub fn obstacle_clearance(&mut self, q: JointRow) -> Clearance {
         rows_to_lanes(&[q; LANES], &mut self.q);
         self.robot.kinematics.forward(&self.q, &mut self.state);
-        let distance = |n: Option<Nearest>| n.map_or(FAR_M, |n| n.distance_m as f32);
         Clearance {
-            scene_m: distance(self.collision.nearest_in_scene(&self.state)),
-            own_m: distance(self.collision.nearest_links(&self.state)),
-            target_m: distance(self.collision.nearest_to_target(&self.state)),
+            scene_m: distance_m(self.collision.nearest_in_scene(&self.state)),
+            own_m: FAR_M,
+            target_m: distance_m(self.collision.nearest_to_target(&self.state)),
         }
     }
 
@@ -225,6 +233,10 @@ impl Checker {
                 distance_m: n.distance_m,
             })
     }
+}
+
+fn distance_m(nearest: Option<Nearest>) -> f32 {
+    nearest.map_or(FAR_M, |n| n.distance_m as f32)
 }
 
 /// At least one row, the last repeated until there are sixteen.

@@ -46,7 +46,7 @@ pub fn path(
     let mut q = joint_values(from, dof);
     let start = world.robot.kinematics.tool_pose(&q);
     let steps = (displacement_m.norm() / CORNER_STEP_M).ceil().max(1.0) as usize;
-    let clearance = world.checker.clearance(from);
+    let clearance = world.checker.obstacle_clearance(from);
     let scene_m = clearance.scene_m.min(world.checker.collision.margin_m) * KEPT;
     // Fingers around an object are deep inside its conservative layer, and leave it as they draw back.
     let target_m = match keep {
@@ -147,7 +147,7 @@ pub fn is_free_towards(world: &mut World, from: JointRow, grasp: &Branch) -> boo
         std::array::from_fn(|lane| way.mul_add(JointRow::splat(share(lane)), from));
     let margin = splat(KEPT * grasp.clearance_m.max(0.0));
     let end = (grasp.target_clearance_m - TARGET_SLACK_M).min(TARGET_MARGIN_M);
-    let start = match world.checker.clearance(from).target_m {
+    let start = match world.checker.obstacle_clearance(from).target_m {
         clear if clear > 0.0 => clear * KEPT,
         touching => touching - TARGET_SLACK_M,
     };
