@@ -52,7 +52,7 @@ TASKS = {
     "pick": Task(PROJECT / "config/demo_scene.yaml", Stand(0.55, 0.02, TABLE_M, yaw=0.6)),
     "reorient": Task(
         PROJECT / "config/demo_reorient_scene.yaml",
-        Stand(0.5, 0.22, TABLE_M, roll=math.pi / 2, yaw=0.6),
+        Stand(0.5, 0.22, TABLE_M, roll=-math.pi / 2, yaw=0.6),
         Stand(0.5, -0.2, TABLE_M),
     ),
     "shelf": Task(
