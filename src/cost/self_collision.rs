@@ -2,6 +2,8 @@
 //!
 //! The same quadratic cost as towards the scene, over the link pairs that are not allowed to touch.
 
+use std::ops::Range;
+
 use super::active_set::{for_each_bit, ActiveSet};
 use crate::lanes::{cross, dot, horizontal_max, scale, splat, sub, Lanes, Lanes3, ZERO, ZERO3};
 use crate::robot::{BodyWrenches, CollisionModel, KinematicState, Sphere, SphereGroup};
@@ -14,8 +16,18 @@ const TINY_M2: f32 = 1e-10;
 pub struct SelfCollision {
     spheres: Vec<Sphere>,
     groups: Vec<SphereGroup>,
+    /// Of groups, sorted by their links.
     pairs: Vec<(usize, usize)>,
+    link_pairs: Vec<LinkPair>,
     links: Vec<String>,
+}
+
+/// Two links with spheres around each: tested before their groups.
+#[derive(Clone, Debug)]
+struct LinkPair {
+    around: (SphereGroup, SphereGroup),
+    /// Indices into the pairs of groups.
+    pairs: Range<usize>,
 }
 
 /// The nearest pair of one configuration.
@@ -28,12 +40,46 @@ pub struct SelfClearance {
 impl SelfCollision {
     /// Tables for a robot.
     pub fn new(model: &CollisionModel) -> Self {
+        let links_of = |&(a, b): &(usize, usize)| (model.groups[a].link, model.groups[b].link);
+        let mut pairs = model.self_pairs.clone();
+        pairs.sort_by_key(|pair| (links_of(pair), *pair));
+        let mut link_pairs: Vec<LinkPair> = Vec::new();
+        let mut first = 0;
+        for same in pairs.chunk_by(|x, y| links_of(x) == links_of(y)) {
+            let side = |of: fn(&(usize, usize)) -> usize| {
+                around(same.iter().map(|pair| &model.groups[of(pair)]))
+            };
+            if let (Some(a), Some(b)) = (side(|p| p.0), side(|p| p.1)) {
+                link_pairs.push(LinkPair {
+                    around: (a, b),
+                    pairs: first..first + same.len(),
+                });
+            }
+            first += same.len();
+        }
         Self {
             spheres: model.spheres.clone(),
             groups: model.groups.clone(),
-            pairs: model.self_pairs.clone(),
+            pairs,
+            link_pairs,
             links: model.links.clone(),
         }
+    }
+
+    /// The pairs of groups whose links may come nearer than `reach` in any lane.
+    #[inline(always)]
+    fn near_pairs<'a>(
+        &'a self,
+        state: &'a KinematicState,
+        reach: Lanes,
+    ) -> impl Iterator<Item = usize> + 'a {
+        self.link_pairs
+            .iter()
+            .filter(move |links| {
+                let (a, b) = &links.around;
+                self.is_near(state, (a, b), reach)
+            })
+            .flat_map(|links| links.pairs.clone())
     }
 
     /// An active set of the right size, empty.
@@ -80,8 +126,9 @@ impl SelfCollision {
     /// Makes `active` the pairs that come nearer than `reach_m` in any lane.
     pub fn refresh(&self, state: &KinematicState, reach_m: f32, active: &mut ActiveSet) {
         active.clear();
-        for pair in 0..self.pairs.len() {
-            if self.is_near(state, self.groups_of(pair), splat(reach_m.max(0.0))) {
+        let reach = splat(reach_m.max(0.0));
+        for pair in self.near_pairs(state, reach) {
+            if self.is_near(state, self.groups_of(pair), reach) {
                 active.insert(0, pair);
             }
         }
@@ -161,7 +208,7 @@ impl SelfCollision {
     pub fn in_collision(&self, state: &KinematicState, margin_m: Lanes) -> u32 {
         let margin_m = margin_m.fast_max(ZERO);
         let mut colliding = 0;
-        for pair in 0..self.pairs.len() {
+        for pair in self.near_pairs(state, margin_m) {
             let groups = self.groups_of(pair);
             if self.is_near(state, groups, margin_m) {
                 self.for_each_near(state, groups, margin_m, |_, _, squared, radii| {
@@ -176,7 +223,7 @@ impl SelfCollision {
     /// Whether any lane collides; stops at the first pair of groups that does.
     pub fn any_in_collision(&self, state: &KinematicState, margin_m: Lanes) -> bool {
         let margin_m = margin_m.fast_max(ZERO);
-        (0..self.pairs.len()).any(|pair| {
+        self.near_pairs(state, margin_m).any(|pair| {
             let groups = self.groups_of(pair);
             let mut found = false;
             if self.is_near(state, groups, margin_m) {
@@ -190,19 +237,26 @@ impl SelfCollision {
     pub fn clearance(&self, state: &KinematicState, lane: usize) -> Option<SelfClearance> {
         let mut best = None;
         let mut smallest = f32::INFINITY;
-        for pair in 0..self.pairs.len() {
-            let (a, b) = self.groups_of(pair);
+        let apart =
+            |pair: (&SphereGroup, &SphereGroup)| self.group_distance(state, pair).as_array()[lane];
+        for links in &self.link_pairs {
             // Bounding spheres that are further apart hold nothing nearer.
-            if self.group_distance(state, (a, b)).as_array()[lane] >= smallest {
+            if apart((&links.around.0, &links.around.1)) >= smallest {
                 continue;
             }
-            self.for_each_near(state, (a, b), splat(smallest), |_, _, squared, radii| {
-                let distance = squared.as_array()[lane].sqrt() - radii.as_array()[lane];
-                if distance < smallest {
-                    smallest = distance;
-                    best = Some((a.link, b.link));
+            for pair in links.pairs.clone() {
+                let (a, b) = self.groups_of(pair);
+                if apart((a, b)) >= smallest {
+                    continue;
                 }
-            });
+                self.for_each_near(state, (a, b), splat(smallest), |_, _, squared, radii| {
+                    let distance = squared.as_array()[lane].sqrt() - radii.as_array()[lane];
+                    if distance < smallest {
+                        smallest = distance;
+                        best = Some((a.link, b.link));
+                    }
+                });
+            }
         }
         best.map(|(a, b)| SelfClearance {
             distance_m: f64::from(smallest),
@@ -211,114 +265,24 @@ impl SelfCollision {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cost::kernel_checks::{assert_gradient_matches, configurations};
-    use crate::robot::{toy_robots, RobotModel};
-    use nalgebra::Point3;
-
-    #[test]
-    fn gradient_is_the_derivative() {
-        for robot in [
-            toy_robots::six_joints(),
-            toy_robots::seven_joints(),
-            toy_robots::twelve_joints(),
-        ] {
-            let cost = SelfCollision::new(&robot.collision);
-            let mut active = cost.new_active_set();
-            assert_gradient_matches(&robot, |state, wrenches, value| {
-                cost.refresh(state, 0.5, &mut active);
-                cost.evaluate(state, &active, splat(0.3), wrenches, value, &mut splat(1.0));
-            });
-        }
-    }
-
-    fn exact_distance(robot: &RobotModel, q: &[f64]) -> f64 {
-        let model = &robot.collision;
-        let center = |group: &SphereGroup, sphere: &Sphere| {
-            let link = &model.links[group.link];
-            let (_, body_from_link) = robot.kinematics.body_of_link(link).unwrap();
-            let world_from_link = robot.kinematics.forward_kinematics(q, link).unwrap();
-            world_from_link
-                * body_from_link.inverse()
-                * Point3::from(sphere.center_m.map(f64::from))
-        };
-        let mut smallest = f64::INFINITY;
-        for &(a, b) in &model.self_pairs {
-            let (a, b) = (&model.groups[a], &model.groups[b]);
-            for s in &model.spheres[a.spheres.clone()] {
-                for t in &model.spheres[b.spheres.clone()] {
-                    let distance = (center(a, s) - center(b, t)).norm();
-                    smallest = smallest.min(distance - f64::from(s.radius_m + t.radius_m));
-                }
-            }
-        }
-        smallest
-    }
-
-    #[test]
-    fn distances_and_masks_agree_with_double_precision() {
-        let robot = toy_robots::twelve_joints();
-        let cost = SelfCollision::new(&robot.collision);
-        let mut seen = [false; 2];
-        for seed in 0..8 {
-            let (lanes, single) = configurations(&robot, seed);
-            let mut state = robot.kinematics.new_state();
-            robot.kinematics.forward(&lanes, &mut state);
-            let mask = cost.in_collision(&state, splat(0.05));
-            assert_eq!(cost.any_in_collision(&state, splat(0.05)), mask != 0);
-            for (lane, q) in single.iter().enumerate() {
-                let exact = exact_distance(&robot, q);
-                assert!((cost.clearance(&state, lane).unwrap().distance_m - exact).abs() < 5e-6);
-                if (exact - 0.05).abs() > 1e-5 {
-                    assert_eq!(mask >> lane & 1 == 1, exact < 0.05);
-                    seen[usize::from(exact < 0.05)] = true;
-                }
-            }
-        }
-        assert_eq!(seen, [true, true], "both answers must have been tried");
-    }
-
-    #[test]
-    fn a_folded_snake_is_named() {
-        let robot = toy_robots::twelve_joints();
-        let cost = SelfCollision::new(&robot.collision);
-        let mut state = robot.kinematics.new_state();
-        // every second joint bends the same way: a ring
-        let q: Vec<Lanes> = (0..12)
-            .map(|j| if j % 2 == 0 { splat(1.2) } else { ZERO })
-            .collect();
-        robot.kinematics.forward(&q, &mut state);
-        let clearance = cost.clearance(&state, 0).unwrap();
-        assert!(
-            clearance.distance_m < 0.0 && clearance.links.0 != clearance.links.1,
-            "{clearance:?}"
-        );
-        assert!(cost.any_in_collision(&state, ZERO));
-    }
-
-    /// Conservative spheres must not forbid what the arm does all day.
-    #[test]
-    fn everyday_postures_of_the_shipped_arms_are_free() {
-        for arm in ["panda", "fr3"] {
-            let robot = toy_robots::shipped(arm);
-            let cost = SelfCollision::new(&robot.collision);
-            let mut state = robot.kinematics.new_state();
-            let postures = [
-                [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785],
-                [0.0, 0.3, 0.0, -1.9, 0.0, 2.2, 0.785],
-                [0.8, 0.6, -0.5, -2.4, 0.4, 2.8, 0.785],
-                [0.0, -1.2, 0.0, -2.8, 0.0, 2.9, 0.785],
-            ];
-            let found = postures.map(|q| {
-                robot.kinematics.forward(&q.map(splat), &mut state);
-                cost.clearance(&state, 0).unwrap()
-            });
-            assert!(
-                found.iter().all(|c| c.distance_m > 0.0),
-                "{arm}: {found:#?}"
-            );
-        }
-    }
+/// A sphere around groups of one link; `None` without any. Of one link, so all in one body.
+fn around<'a>(groups: impl Iterator<Item = &'a SphereGroup> + Clone) -> Option<SphereGroup> {
+    let count = groups.clone().count() as f32;
+    let first = groups.clone().next()?;
+    let center_m: [f32; 3] =
+        std::array::from_fn(|k| groups.clone().map(|g| g.center_m[k]).sum::<f32>() / count);
+    let reach = |g: &SphereGroup| {
+        let squared: f32 = (0..3).map(|k| (g.center_m[k] - center_m[k]).powi(2)).sum();
+        squared.sqrt() + g.radius_m
+    };
+    Some(SphereGroup {
+        center_m,
+        // Rounding must not lose a contact.
+        radius_m: groups.map(reach).fold(0.0, f32::max) + 1e-5,
+        ..first.clone()
+    })
 }
+
+#[cfg(test)]
+#[path = "self_collision_tests.rs"]
+mod tests;

@@ -369,7 +369,9 @@ fn found_grasp(
     pregrasp: Option<JointRow>,
 ) -> FoundGoal {
     let world_from_gripper = request.goal.world_from_object() * offer.object_from_gripper;
-    let entry = world.checker.obstacle_clearance(pregrasp.unwrap_or(branch.q));
+    let entry = world
+        .checker
+        .obstacle_clearance(pregrasp.unwrap_or(branch.q));
     let at_rest = FoundGoal::at(branch.q, branch.clearance());
     FoundGoal {
         point: GoalPoint {
