@@ -36,6 +36,16 @@ impl SelfCollision {
         }
     }
 
+    /// Lets two links touch. Names that do not exist are left alone.
+    pub fn allow(&mut self, link_a: &str, link_b: &str) {
+        let (groups, links) = (&self.groups, &self.links);
+        let name = |group: usize| links[groups[group].link].as_str();
+        self.pairs.retain(|&(a, b)| {
+            let pair = (name(a), name(b));
+            pair != (link_a, link_b) && pair != (link_b, link_a)
+        });
+    }
+
     /// An active set of the right size, empty.
     pub fn new_active_set(&self) -> ActiveSet {
         ActiveSet::new(1, self.pairs.len())
