@@ -144,10 +144,30 @@ fn sample_terms_match_finite_differences() {
     let approach = Approach::new(robot.kinematics.tool_body(), body_from_gripper);
     let mut rng = Pcg64Mcg::seed_from_u64(2);
     type Term<'a> = Box<dyn Fn(&Samples<'_>, &mut SampleTerms<'_>) + 'a>;
-    let terms: [(&str, Term); 1] = [(
-        "approach",
-        Box::new(|samples, out| approach.on_samples(samples, 0.7, out)),
-    )];
+    // The hand points down: far from upright, and below the plane.
+    let hand = robot.kinematics.tool_body();
+    let upright = Upright::new(hand, [0.0, 0.6, 0.8], [0.0, 0.0, 1.0], 0.2);
+    let ball = |body, z| GuardedBall {
+        body,
+        center_m: [0.02, -0.01, z],
+        radius_m: 0.03,
+    };
+    let balls = vec![ball(hand, 0.1), ball(hand - 2, 0.0)];
+    let plane = AbovePlane::new(balls, [0.0, 0.0, 0.9], [0.36, 0.48, 0.8]);
+    let terms: [(&str, Term); 3] = [
+        (
+            "approach",
+            Box::new(|samples, out| approach.on_samples(samples, 0.7, out)),
+        ),
+        (
+            "upright",
+            Box::new(|samples, out| upright.on_samples(samples, 0.7, out)),
+        ),
+        (
+            "above_plane",
+            Box::new(|samples, out| plane.on_samples(samples, 0.7, out)),
+        ),
+    ];
     for (name, act) in terms {
         for _ in 0..10 {
             let ready = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];

@@ -4,6 +4,7 @@
 //! kinematics, and the final gripper pose. It adds its value, its gradient (as a wrench on the bodies where it acts in
 //! space: one pull-back then serves all terms) and, for control points, its Gauss-Newton curvature. No term knows another.
 
+mod above_plane;
 mod active_set;
 mod approach;
 mod grasp;
@@ -15,10 +16,12 @@ pub mod scene_collision;
 pub mod self_collision;
 mod smoothness;
 mod start;
+mod upright;
 
 #[cfg(test)]
 mod gradient_tests;
 
+pub use above_plane::{AbovePlane, GuardedBall};
 pub use active_set::ActiveSet;
 pub use approach::Approach;
 pub use grasp::GraspEnergy;
@@ -28,6 +31,7 @@ pub use scene_collision::SceneCollision;
 pub use self_collision::SelfCollision;
 pub use smoothness::Smoothness;
 pub use start::StartState;
+pub use upright::Upright;
 
 use nalgebra::Isometry3;
 
@@ -52,6 +56,12 @@ pub trait Cost: Send + Sync {
 
     /// Adds value by lane and wrenches on the bodies for sixteen configurations.
     fn on_samples(&self, _samples: &Samples<'_>, _weight: f32, _out: &mut SampleTerms<'_>) {}
+
+    /// How far sixteen configurations are inside what the term demands, negative where they break it [m] (angles count with a
+    /// lever); `None` for a term that only prefers.
+    fn slack_m(&self, _state: &KinematicState) -> Option<Lanes> {
+        None
+    }
 
     /// Adds value and gradient for the final gripper poses of a batch of motions.
     fn on_ends(&self, _ends: &Ends<'_>, _weight: f32, _out: &mut [EndTerm]) {}

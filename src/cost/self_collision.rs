@@ -66,6 +66,15 @@ impl SelfCollision {
         }
     }
 
+    /// Lets two links touch. Names that do not exist are left alone.
+    pub fn allow(&mut self, link_a: &str, link_b: &str) {
+        let name = |side: &SphereGroup| self.links[side.link].as_str();
+        self.link_pairs.retain(|links| {
+            let pair = (name(&links.around.0), name(&links.around.1));
+            pair != (link_a, link_b) && pair != (link_b, link_a)
+        });
+    }
+
     /// The pairs of groups whose links may come nearer than `reach` in any lane.
     #[inline(always)]
     fn near_pairs<'a>(

@@ -6,6 +6,7 @@ use nalgebra::Isometry3;
 
 use super::collision::{CollisionTerms, Included};
 use super::particle::{GoalPoint, Particle};
+use super::path_rules::PathRules;
 use super::settings::OptimizerSettings;
 use crate::cost::{Cost, EndTerm, Motion, SampleTerms, Samples};
 use crate::geometry::Pose;
@@ -31,7 +32,7 @@ pub enum Pass {
 }
 
 pub(super) struct Term {
-    pub cost: Box<dyn Cost>,
+    pub cost: Arc<dyn Cost>,
     pub weight: f32,
     refine_factor: f32,
 }
@@ -48,6 +49,8 @@ pub struct Objective {
     pub collision_weight: f32,
     /// Length of the straight approach [m].
     pub approach_distance_m: f32,
+    /// What feasible motions keep to besides their clearances; the terms themselves are added like others.
+    pub rules: PathRules,
     pub(super) terms: Vec<Term>,
     /// Body that carries the gripper, and the gripper's frame in it.
     pub(super) gripper: Option<(usize, Pose)>,
@@ -117,6 +120,7 @@ impl Objective {
             collision,
             collision_weight: settings.weights.collision,
             approach_distance_m: approach_distance_m as f32,
+            rules: PathRules::default(),
             terms: Vec::new(),
             gripper,
             refine_collision: settings.refine_collision,
@@ -125,8 +129,13 @@ impl Objective {
 
     /// Adds a term; refinement multiplies its weight by `refine_factor`.
     pub fn add(&mut self, cost: impl Cost + 'static, weight: f32, refine_factor: f32) {
+        self.add_shared(Arc::new(cost), weight, refine_factor);
+    }
+
+    /// The same for a term that others look at too.
+    pub fn add_shared(&mut self, cost: Arc<dyn Cost>, weight: f32, refine_factor: f32) {
         self.terms.push(Term {
-            cost: Box::new(cost),
+            cost,
             weight,
             refine_factor,
         });
@@ -231,7 +240,9 @@ impl Objective {
                 &mut value,
                 &mut ws.wrenches,
             );
-            excess = excess.min(block_excess);
+            excess = excess
+                .min(block_excess)
+                .min(self.rules.least_excess_m(&ws.state));
             if let (Some(end), Some((body, body_from_gripper))) = (&end, &self.gripper) {
                 let origin = ws.state.bodies[*body]
                     .point(body_from_gripper.translation.vector.cast::<f32>().into());

@@ -25,6 +25,8 @@ pub struct Weights {
     pub approach: f32,
     /// Scene, robot against itself, and object to be grasped.
     pub collision: f32,
+    /// Path constraints of the request.
+    pub constraints: f32,
 }
 
 impl Default for Weights {
@@ -37,6 +39,7 @@ impl Default for Weights {
             start: 10.0,
             approach: 1.0,
             collision: 3.0,
+            constraints: 5.0,
         }
     }
 }

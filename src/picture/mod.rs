@@ -377,6 +377,11 @@ fn surfaces(
             target.extend(mesh.triangles().iter().map(|t| one(triangle(t))));
             return;
         }
+        Shape::Cloud(cloud) => {
+            let surface = isosurface::triangles(&cloud.grid);
+            target.extend(surface.iter().map(|t| one(triangle(t))));
+            return;
+        }
         Shape::Voxels(grid) => {
             target.extend(isosurface::triangles(grid).iter().map(|t| one(triangle(t))));
             return;

@@ -59,6 +59,8 @@ pub struct BranchSearch {
     pub converged: usize,
     /// A solution that collides, for messages.
     pub colliding: Option<JointRow>,
+    /// A solution that breaks a path constraint.
+    pub breaking: Option<JointRow>,
     /// Smallest position and rotation error of all that did not converge.
     pub nearest_m: f64,
     pub nearest_rad: f64,
@@ -77,6 +79,7 @@ impl BranchSearch {
             batches: 0,
             converged: 0,
             colliding: None,
+            breaking: None,
             nearest_m: f64::INFINITY,
             nearest_rad: f64::INFINITY,
             branches: Vec::new(),
@@ -139,7 +142,13 @@ impl BranchSearch {
         let blocked = world.checker.blocked_rows(&rows, margin, target_margin);
         for lane in (0..LANES).filter(|lane| reached >> lane & 1 == 1) {
             if blocked >> lane & 1 == 1 {
-                self.colliding = Some(rows[lane]);
+                let slack_m = world.checker.slack_m(&world.objective.rules, rows[lane]);
+                let found = if slack_m < 0.0 {
+                    &mut self.breaking
+                } else {
+                    &mut self.colliding
+                };
+                *found = Some(rows[lane]);
                 continue;
             }
             self.keep(world, rows[lane]);

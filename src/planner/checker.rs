@@ -7,9 +7,11 @@ use rand::{Rng, RngExt};
 use super::error::Contact;
 use crate::cost::SceneCollision;
 use crate::lanes::{splat, Lanes, LANES};
-use crate::optimizer::{CandidateCheck, ClearanceRamp, CollisionTerms, GoalPoint, Nearest};
-use crate::robot::{KinematicState, RobotModel};
-use crate::trajectory::{basis, rows_to_lanes, JointRow, Spline};
+use crate::optimizer::{
+    CandidateCheck, ClearanceRamp, CollisionTerms, GoalPoint, Nearest, PathRules,
+};
+use crate::robot::{BodyWrenches, KinematicState, RobotModel};
+use crate::trajectory::{basis, rows_from_lanes, rows_to_lanes, JointRow, Spline};
 
 /// Largest joint distance of two neighbouring checks on an edge [rad or m, 2-norm].
 const EDGE_STEP: f32 = 1.0 / 32.0;
@@ -23,10 +25,14 @@ pub const FAR_M: f32 = 1.0;
 pub struct Checker {
     pub robot: Arc<RobotModel>,
     pub collision: CollisionTerms,
+    /// Kept to by edges and whole motions, with their margin.
+    pub rules: PathRules,
     lower: JointRow,
     upper: JointRow,
     state: KinematicState,
     q: Vec<Lanes>,
+    wrenches: BodyWrenches,
+    gradient: Vec<Lanes>,
     parameters: Vec<f32>,
 }
 
@@ -45,18 +51,23 @@ impl Checker {
     pub fn new(
         robot: Arc<RobotModel>,
         collision: CollisionTerms,
+        rules: PathRules,
         lower: JointRow,
         upper: JointRow,
     ) -> Self {
         let state = robot.kinematics.new_state();
         let q = vec![Lanes::ZERO; robot.kinematics.dof()];
+        let wrenches = BodyWrenches::new(robot.kinematics.body_count());
         Self {
             robot,
             collision,
+            rules,
             lower,
             upper,
             state,
+            gradient: q.clone(),
             q,
+            wrenches,
             parameters: Vec::new(),
         }
     }
@@ -88,7 +99,8 @@ impl Checker {
             .all(|chunk| self.rows_are_free(&sixteen(chunk), scene_margin, target_margin))
     }
 
-    /// Bit mask of the rows that come nearer than their margins [m].
+    /// Bit mask of the rows that come nearer than their margins [m], or break a path rule (whose margin does not count: goals
+    /// may lie at the limit).
     pub fn blocked_rows(
         &mut self,
         rows: &[JointRow; LANES],
@@ -97,8 +109,10 @@ impl Checker {
     ) -> u32 {
         rows_to_lanes(rows, &mut self.q);
         self.robot.kinematics.forward(&self.q, &mut self.state);
-        self.collision
-            .blocked(&self.state, scene_margin, target_margin)
+        self.rules.broken(&self.state)
+            | self
+                .collision
+                .blocked(&self.state, scene_margin, target_margin)
     }
 
     fn rows_are_free(
@@ -109,9 +123,62 @@ impl Checker {
     ) -> bool {
         rows_to_lanes(rows, &mut self.q);
         self.robot.kinematics.forward(&self.q, &mut self.state);
-        !self
-            .collision
-            .any_blocked(&self.state, scene_margin, target_margin)
+        self.keeps(scene_margin, target_margin)
+    }
+
+    /// Whether the configurations of the state keep the margins and the path rules.
+    fn keeps(&self, scene_margin: Lanes, target_margin: Lanes) -> bool {
+        self.rules.least_excess_m(&self.state) >= 0.0
+            && !self
+                .collision
+                .any_blocked(&self.state, scene_margin, target_margin)
+    }
+
+    /// The configuration itself if it keeps the path rules with their margin, else one nearby that does, by Gauss-Newton steps
+    /// on their terms (`None` if those lead nowhere).
+    pub fn inside_rules(&mut self, mut q: JointRow) -> Option<JointRow> {
+        const STEPS: usize = 12;
+        const FLAT: f32 = 1e-12;
+        if self.rules.is_empty() {
+            return Some(q);
+        }
+        let kinematics = &self.robot.kinematics;
+        for _ in 0..STEPS {
+            rows_to_lanes(&[q; LANES], &mut self.q);
+            kinematics.forward(&self.q, &mut self.state);
+            if self.rules.least_excess_m(&self.state) >= 0.0 {
+                return Some(q);
+            }
+            self.wrenches.reset();
+            let value = self
+                .rules
+                .add_up(&self.q, &self.state, &mut self.wrenches)
+                .as_array()[0];
+            self.gradient.fill(Lanes::ZERO);
+            kinematics.pull_back(&self.state, &mut self.wrenches, &mut self.gradient);
+            let gradient = rows_from_lanes(&self.gradient)[0];
+            let squared = (gradient * gradient).reduce_add();
+            if squared < FLAT {
+                return None;
+            }
+            // For c = r^2 / 2 this step makes r zero to first order.
+            let step = JointRow::splat(2.0 * value / squared);
+            q = gradient
+                .mul_neg_add(step, q)
+                .fast_max(self.lower)
+                .fast_min(self.upper);
+        }
+        None
+    }
+
+    /// How far one configuration is inside `rules` [m], negative where it breaks one.
+    pub fn slack_m(&mut self, rules: &PathRules, q: JointRow) -> f32 {
+        if rules.is_empty() {
+            return FAR_M;
+        }
+        rows_to_lanes(&[q; LANES], &mut self.q);
+        self.robot.kinematics.forward(&self.q, &mut self.state);
+        rules.slack_m(&self.state).as_array()[0]
     }
 
     /// Whether a further body, fixed to one of the robot's, touches nothing at any of the rows.
@@ -139,7 +206,7 @@ impl Checker {
                 self.q[j] = share.mul_add(splat(way.as_array()[j]), splat(from.as_array()[j]));
             }
             self.robot.kinematics.forward(&self.q, &mut self.state);
-            !self.collision.any_blocked(&self.state, margin, margin)
+            self.keeps(margin, margin)
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::constraints::Breach;
 use super::verify::Violation;
 use crate::robot::RobotError;
 use crate::scene::SceneError;
@@ -18,6 +19,8 @@ pub struct GraspCounts {
     pub unreachable: usize,
     /// Reached, but only with the robot in collision.
     pub in_collision: usize,
+    /// Reached, but against a path constraint.
+    pub against_constraint: usize,
     /// Reached, but the object cannot be lifted from there.
     pub lift_blocked: usize,
     /// Reached, but no joint configuration puts the object down with that grasp.
@@ -40,7 +43,10 @@ impl fmt::Display for GraspCounts {
                 self.place_unreachable, self.place_blocked
             )?;
         }
-        Ok(())
+        match self.against_constraint {
+            0 => Ok(()),
+            n => write!(f, ", {n} only against a path constraint"),
+        }
     }
 }
 
@@ -90,6 +96,10 @@ pub enum PlanError {
     },
     #[error("start state in collision: {0}")]
     StartInCollision(Contact),
+    #[error("start state breaks a path constraint: {0}")]
+    StartBreaksConstraint(Breach),
+    #[error("goal breaks a path constraint: {0}")]
+    GoalBreaksConstraint(Breach),
     #[error("no grasp for object '{object}': {counts}")]
     NoGrasp { object: String, counts: GraspCounts },
     #[error("goal out of reach: {reason}")]
@@ -115,10 +125,12 @@ impl PlanError {
     /// Code of the action's result.
     pub fn code(&self) -> u16 {
         match self {
-            Self::InvalidRequest { .. } | Self::InvalidScene(_) => 901,
+            Self::InvalidRequest { .. } | Self::InvalidScene(_) | Self::GoalBreaksConstraint(_) => {
+                901
+            }
             Self::Cancelled => 903,
             Self::RobotModel(_) => 910,
-            Self::StartOutsideLimits { .. } => 912,
+            Self::StartOutsideLimits { .. } | Self::StartBreaksConstraint(_) => 912,
             Self::StartInCollision(_) => 914,
             Self::NoGrasp { .. } => 930,
             Self::NoIkSolution { .. } => 931,
@@ -133,11 +145,14 @@ impl PlanError {
     /// The nearest `moveit_msgs/MoveItErrorCodes` value.
     pub fn moveit_code(&self) -> i32 {
         match self {
-            Self::InvalidRequest { .. } | Self::InvalidScene(_) => -13,
+            Self::InvalidRequest { .. } | Self::InvalidScene(_) | Self::GoalBreaksConstraint(_) => {
+                -13
+            }
             Self::Cancelled => -7,
             Self::RobotModel(_) => -17,
             Self::StartOutsideLimits { .. } => -26,
             Self::StartInCollision(_) => -10,
+            Self::StartBreaksConstraint(_) => -11,
             Self::NoGrasp { .. } | Self::NoPath { .. } => -1,
             Self::NoIkSolution { .. } => -31,
             Self::GoalInCollision { .. } => -12,

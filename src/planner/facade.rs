@@ -22,12 +22,15 @@ use super::verify::{Verifier, Violation};
 use super::world::World;
 use crate::optimizer::Workspace;
 use crate::robot::RobotModel;
+use crate::scene::LaneGridCache;
 
-/// Plans for one robot. Holds nothing of a request once it is answered.
+/// Plans for one robot. Of a request it keeps the meshes' and voxel grids' tables, for requests that name the same ones again.
 pub struct Planner {
     pub(super) robot: Arc<RobotModel>,
     pub(super) settings: PlannerSettings,
     workspace: Workspace,
+    /// Meshes and voxel grids of earlier requests, laid out for the kernels.
+    grids: LaneGridCache,
     /// Built once: it lays out the robot's true shapes. A failure is reported by every request.
     pub(super) verifier: Result<Verifier, Violation>,
 }
@@ -40,6 +43,7 @@ impl Planner {
             robot,
             settings,
             workspace,
+            grids: LaneGridCache::default(),
             verifier,
         }
     }
@@ -75,9 +79,9 @@ impl Planner {
 
         validate(&self.robot, request)?;
         let start = Instant::now();
-        let mut world = World::prepare(&self.robot, request, &self.settings)?;
+        let mut world = World::prepare(&self.robot, request, &self.settings, &mut self.grids)?;
         world.running = running.cloned();
-        let mut site = PlaceSite::prepare(&self.robot, request, &self.settings)?;
+        let mut site = PlaceSite::prepare(&self.robot, request, &self.settings, &mut self.grids)?;
         timing.prepare_ms += milliseconds(start);
         let start = Instant::now();
         let goals = goals::find(
@@ -89,6 +93,10 @@ impl Planner {
             &mut session,
         )?;
         timing.goals_ms += milliseconds(start);
+        for goal in &goals {
+            world.limit_rule_margin(goal.entry());
+            world.limit_rule_margin(goal.point.q);
+        }
 
         let verifier = self
             .verifier
@@ -99,6 +107,7 @@ impl Planner {
         let mut solver = Solver {
             settings: &self.settings,
             workspace: &mut self.workspace,
+            grids: &mut self.grids,
             verifier,
             rng: &mut rng,
             session: &mut session,

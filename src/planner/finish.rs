@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::constraints::{applying, tool_speed};
 use super::error::PlanError;
 use super::goals::FoundGoal;
 use super::grasps::{closed_width_m, GraspOffer};
@@ -11,6 +12,7 @@ use super::request::PlanRequest;
 use super::result::{GripperAction, Phase, PhaseKind, PlannedGrasp};
 use super::solver::{milliseconds, Finish, Solver};
 use super::straight;
+use super::tool_speed::slowdown;
 use super::transfer::Transfer;
 use super::verify::{Verification, VerifySettings, Violation};
 use super::world::{joint_values, World};
@@ -18,6 +20,9 @@ use crate::geometry::Pose;
 use crate::optimizer::Candidate;
 use crate::scene::Scene;
 use crate::trajectory::{JointRow, Spline, TimedTrajectory};
+
+/// Share by which the bound on the tool's speed may be above the speed itself.
+const SPEED_ROUNDING: f64 = 2e-3;
 
 /// A candidate that passed everything.
 pub struct Finished {
@@ -81,7 +86,8 @@ impl Rejections {
         let dof = world.robot.kinematics.dof();
         let (start, end) = (spline.start(), spline.end());
         let (start, end) = (joint_values(start, dof), joint_values(end, dof));
-        let trajectory = timed(world, &spline, &start, &end)?;
+        let holding = matches!(kind, PhaseKind::Lift | PhaseKind::Lower);
+        let trajectory = timed(world, &spline, &start, &end, holding)?;
         let settings = VerifySettings {
             start: Some(start),
             ..settings.clone()
@@ -199,14 +205,16 @@ impl FinishReach<'_> {
         from: JointRow,
         grasp: &PlannedGrasp,
     ) -> Option<(Phase, Verification, JointRow)> {
-        let mut settings = verify_settings(self.request, &[]);
+        let mut settings = verify_settings(self.request, &[], true);
         let mut in_scene = None;
         if let Some((object, _)) = &world.target {
             if let Some(held) = HeldObject::new(&world.robot, object, &grasp.object_from_gripper) {
                 if self.site.is_some() {
                     in_scene = Some(held.in_scene(world));
                 }
-                settings.allowed = may_touch(&object.name, &world.supports);
+                settings
+                    .allowed
+                    .extend(may_touch(&object.name, &world.supports));
                 settings.attached.push(held.attached());
             }
         }
@@ -247,14 +255,19 @@ pub fn timed_candidate(
         return None;
     }
     match &world.objective.moving_start {
-        None => timed(world, &candidate.spline, &request.start, end),
+        None => timed(world, &candidate.spline, &request.start, end, false),
         Some(start) => TimedTrajectory::from_moving_start(
             world.robot.kinematics.joint_names().to_vec(),
             &candidate.spline,
             start,
             end,
             f64::from(candidate.spacing_s),
-        ),
+        )
+        // It cannot be slowed: that would change how it begins.
+        .filter(|motion| {
+            let limit = tool_speed(&world.constraints, false);
+            limit.is_none_or(|limit| slowdown(&world.robot, motion, &limit) <= 1.0 + SPEED_ROUNDING)
+        }),
     }
 }
 
@@ -271,12 +284,19 @@ pub fn reach_settings(request: &PlanRequest) -> VerifySettings {
     VerifySettings {
         start_velocity: request.start_velocity.clone(),
         start_acceleration: request.start_acceleration.clone(),
-        ..verify_settings(request, &request.start)
+        ..verify_settings(request, &request.start, false)
     }
 }
 
-fn timed(world: &World, spline: &Spline, start: &[f64], end: &[f64]) -> Option<TimedTrajectory> {
-    TimedTrajectory::fastest(
+/// The fastest timing inside the joints' limits and the tool's.
+fn timed(
+    world: &World,
+    spline: &Spline,
+    start: &[f64],
+    end: &[f64],
+    holding: bool,
+) -> Option<TimedTrajectory> {
+    let fastest = TimedTrajectory::fastest(
         world.robot.kinematics.joint_names().to_vec(),
         spline,
         start,
@@ -284,15 +304,21 @@ fn timed(world: &World, spline: &Spline, start: &[f64], end: &[f64]) -> Option<T
         &world.velocity,
         &world.acceleration,
         &world.jerk,
-    )
+    )?;
+    Some(match tool_speed(&world.constraints, holding) {
+        None => fastest,
+        Some(limit) => fastest.slowed(slowdown(&world.robot, &fastest, &limit)),
+    })
 }
 
 /// What every motion of a request has to keep to; `start` empty: it begins anywhere.
-pub fn verify_settings(request: &PlanRequest, start: &[f64]) -> VerifySettings {
+pub fn verify_settings(request: &PlanRequest, start: &[f64], holding: bool) -> VerifySettings {
     VerifySettings {
         start: (!start.is_empty()).then(|| start.to_vec()),
         velocity_scaling: request.velocity_scaling,
         acceleration_scaling: request.acceleration_scaling,
+        allowed: request.allowed_collisions.clone(),
+        constraints: applying(&request.constraints, holding).cloned().collect(),
         ..VerifySettings::default()
     }
 }

@@ -4,6 +4,7 @@ use rand::Rng;
 
 use super::branches::{Branch, BranchSearch};
 use super::checker::Clearance;
+use super::constraints;
 use super::error::{GraspCounts, PlanError};
 use super::grasps::{self, GraspOffer};
 use super::hand;
@@ -14,7 +15,7 @@ use super::result::Stage;
 use super::session::Session;
 use super::settings::PlannerSettings;
 use super::straight;
-use super::world::{joint_row, World};
+use super::world::{joint_row, joint_values, World};
 use crate::geometry::Pose;
 use crate::optimizer::GoalPoint;
 use crate::trajectory::JointRow;
@@ -136,7 +137,8 @@ fn why_none(request: &PlanRequest, counts: GraspCounts) -> PlanError {
     let target = request.goal.target();
     let object = target.map_or_else(|| "given grasps".to_string(), |(o, _)| o.name.clone());
     let reason = format!("object '{object}': {counts}");
-    if counts.in_collision + counts.lift_blocked + counts.place_blocked > 0 {
+    let blocked = counts.in_collision + counts.lift_blocked + counts.place_blocked;
+    if blocked + counts.against_constraint > 0 {
         PlanError::GoalInCollision { reason }
     } else if counts.unreachable + counts.place_unreachable > 0 {
         PlanError::NoIkSolution { reason }
@@ -194,6 +196,14 @@ fn pose(
                 p.x, p.y, p.z, 16 * search.batches, 1e3 * search.nearest_m, search.nearest_rad.to_degrees()
             );
             return Err(PlanError::NoIkSolution { reason });
+        }
+        let breaking = search
+            .breaking
+            .map(|q| joint_values(q, world.robot.kinematics.dof()));
+        let breach =
+            breaking.and_then(|q| constraints::breach(&world.robot, &world.constraints, false, &q));
+        if let (Some(breach), None) = (breach, search.colliding) {
+            return Err(PlanError::GoalBreaksConstraint(breach));
         }
         let contact = search
             .colliding
@@ -324,7 +334,7 @@ fn reach_grasp(
     let robot = world.robot.clone();
     let gripper = robot.gripper.as_ref()?;
     let world_from_object = request.goal.world_from_object();
-    let mut reached = false;
+    let (mut reached, mut breaks) = (false, false);
     let mut best: Option<(f32, FoundGoal)> = None;
     for offer in variants {
         let world_from_gripper = world_from_object * offer.object_from_gripper;
@@ -337,7 +347,13 @@ fn reach_grasp(
             search.batch(world, rng);
         }
         reached |= search.converged > 0;
+        breaks |= search.breaking.is_some();
         for branch in search.best(2) {
+            // The object is in the hand from here on.
+            if world.checker.slack_m(&world.holding_rules, branch.q) < 0.0 {
+                breaks = true;
+                continue;
+            }
             let time_s = world.least_duration_s(branch.q);
             if best.as_ref().is_some_and(|(t, _)| *t <= time_s) {
                 continue;
@@ -351,7 +367,9 @@ fn reach_grasp(
         }
     }
     if best.is_none() {
-        if reached {
+        if breaks {
+            counts.against_constraint += 1;
+        } else if reached {
             counts.in_collision += 1;
         } else {
             counts.unreachable += 1;

@@ -3,7 +3,7 @@
 use super::error::GraspCounts;
 use super::grasps::{half_turn, GraspOffer};
 use super::place::PlaceSite;
-use super::world::World;
+use super::world::{allow, World};
 use crate::cost::SceneCollision;
 use crate::field::contact::gripper_collides;
 use crate::geometry::Pose;
@@ -32,12 +32,14 @@ impl<'a> HandCheck<'a> {
         let body = kinematics.tool_body();
         let hand = world.robot.collision.of_body(body);
         let supports = world.scene.objects.iter();
+        let mut spheres = SceneCollision::new(&hand, world.lane_scene.clone());
+        allow(&mut spheres, &world.allowed_collisions);
         Some(Self {
             supports: supports
                 .filter(|o| world.supports.contains(&o.name))
                 .collect(),
             geometry: &gripper.geometry,
-            spheres: SceneCollision::new(&hand, world.lane_scene.clone()),
+            spheres,
             state: kinematics.new_state(),
             body,
             gripper_from_body: (kinematics.body_from_tool() * gripper.tool_from_gripper).inverse(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nalgebra::Point3;
 
 use super::verify::AttachedObject;
-use super::world::World;
+use super::world::{allow, World};
 use crate::cost::SceneCollision;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
@@ -82,7 +82,9 @@ impl HeldObject {
     /// The object alone against a scene, what carries it excepted.
     pub fn in_scene(&self, world: &World) -> SceneCollision {
         let alone = self.added_to(&CollisionModel::default(), &world.robot);
-        SceneCollision::new(&alone, world.lane_scene.clone())
+        let mut collision = SceneCollision::new(&alone, world.lane_scene.clone());
+        allow(&mut collision, &world.allowed_collisions);
+        collision
     }
 
     /// The object for the verifier.

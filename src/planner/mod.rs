@@ -5,6 +5,7 @@
 
 mod branches;
 mod checker;
+mod constraints;
 mod error;
 mod facade;
 mod finish;
@@ -22,6 +23,7 @@ mod session;
 mod settings;
 mod solver;
 mod straight;
+mod tool_speed;
 mod transfer;
 mod tree;
 mod validate;
@@ -29,6 +31,7 @@ pub mod verify;
 mod warm;
 mod world;
 
+pub use constraints::{Applies, Breach, ConstraintKind, Guarded, PathConstraint};
 pub use error::{Contact, GraspCounts, PlanError};
 pub use facade::Planner;
 pub use grasps::prepare as prepare_grasps;

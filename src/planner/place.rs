@@ -16,6 +16,7 @@ use crate::cost::SceneCollision;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
 use crate::robot::RobotModel;
+use crate::scene::LaneGridCache;
 use crate::trajectory::{rest_to_rest_duration_s, JointRow};
 
 /// Batches of sixteen seeds of the inverse kinematics at the place.
@@ -71,6 +72,7 @@ impl PlaceSite {
         robot: &Arc<RobotModel>,
         request: &PlanRequest,
         settings: &PlannerSettings,
+        grids: &mut LaneGridCache,
     ) -> Result<Option<Self>, PlanError> {
         let (Some(world_from_object), Some((object, _))) =
             (request.place_world_from_object, request.goal.target())
@@ -97,7 +99,7 @@ impl PlaceSite {
             },
             ..request.clone()
         };
-        let mut world = World::lay_out(robot, &there, settings)?;
+        let mut world = World::lay_out(robot, &there, settings, grids)?;
         world.set_margin(request.collision_margin_m);
         let own_clearance_m = world.checker.clearance(world.start).own_m;
         world.limit_self_margin(own_clearance_m);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::constraints::PathConstraint;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
 use crate::scene::Scene;
@@ -87,6 +88,10 @@ pub struct PlanRequest {
     pub velocity_scaling: f64,
     /// Share of the acceleration and jerk limits, (0, 1].
     pub acceleration_scaling: f64,
+    /// What the whole motion must keep to.
+    pub constraints: Vec<PathConstraint>,
+    /// Pairs that may touch: names of links, objects of the scene, or the object to be grasped.
+    pub allowed_collisions: Vec<(String, String)>,
     /// Distance kept from obstacles away from the ends of the motion [m].
     pub collision_margin_m: f64,
     /// Time after which the best verified plan so far is returned, or an error.
@@ -112,6 +117,8 @@ impl PlanRequest {
             retreat_distance_m: 0.1,
             velocity_scaling: 1.0,
             acceleration_scaling: 1.0,
+            constraints: Vec::new(),
+            allowed_collisions: Vec::new(),
             collision_margin_m: 0.01,
             time_limit: Duration::from_secs(5),
             num_particles: 12,

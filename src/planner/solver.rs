@@ -18,12 +18,15 @@ use crate::optimizer::{
     annealed_langevin, refine, Candidate, GoalPoint, Interrupted, Origin, Particle, Report, Run,
     Workspace,
 };
+use crate::scene::LaneGridCache;
 use crate::trajectory::{JointRow, Spline};
 
 /// What all motions of one request share.
 pub struct Solver<'a, 'b> {
     pub settings: &'a PlannerSettings,
     pub workspace: &'a mut Workspace,
+    /// Tables of meshes and voxel grids.
+    pub grids: &'a mut LaneGridCache,
     pub verifier: &'a mut Verifier,
     pub rng: &'a mut Pcg64Mcg,
     pub session: &'a mut Session<'b>,

@@ -69,6 +69,13 @@ pub fn path(
     {
         return None;
     }
+    let holds = keep == Keep::SceneAndTarget
+        || corners
+            .iter()
+            .all(|&q| world.checker.slack_m(&world.holding_rules, q) >= 0.0);
+    if !holds {
+        return None;
+    }
     Some(corners)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::constraints::always;
 use super::finish::{may_touch, timed_candidate, verify_settings, Rejections};
 use super::goals::FoundGoal;
 use super::held::HeldObject;
@@ -116,11 +117,12 @@ impl Transfer<'_> {
         object: &str,
         rejections: &mut Rejections,
     ) -> Option<Ending> {
-        let settings = VerifySettings {
-            allowed: may_touch(object, &site.world.supports),
+        let mut settings = VerifySettings {
             attached: vec![held.attached()],
-            ..verify_settings(self.request, &[])
+            ..verify_settings(self.request, &[], true)
         };
+        let carriers = may_touch(object, &site.world.supports);
+        settings.allowed.extend(carriers);
         let world = &site.world;
         let (mut lower, check) = rejections.straight_phase(
             solver,
@@ -140,7 +142,7 @@ impl Transfer<'_> {
                 &world.scene_with_target,
                 PhaseKind::Retreat,
                 &place.retreat,
-                &verify_settings(self.request, &[]),
+                &verify_settings(self.request, &[], false),
             )?);
         }
         Some(ending)
@@ -165,9 +167,11 @@ impl Transfer<'_> {
             start_acceleration: Vec::new(),
             goal: Goal::Joints(start),
             place_world_from_object: None,
+            // The object is in the hand all the way.
+            constraints: always(&self.request.constraints),
             ..self.request.clone()
         };
-        let prepared = World::prepare(&robot, &request, solver.settings);
+        let prepared = World::prepare(&robot, &request, solver.settings, solver.grids);
         let mut world = match prepared {
             Ok(world) => world,
             Err(error) => {
@@ -181,6 +185,7 @@ impl Transfer<'_> {
             let clearance = world.checker.clearance(place.above());
             if clearance.scene_m.min(clearance.own_m) > 0.0 {
                 world.limit_self_margin(clearance.own_m);
+                world.limit_rule_margin(place.above());
                 goals.push(FoundGoal::at(place.above(), clearance));
                 indices.push(index);
             } else if let Some(contact) = world.checker.nearest_contact(place.above(), false) {
@@ -200,7 +205,7 @@ impl Transfer<'_> {
             goals: &goals,
             settings: VerifySettings {
                 attached: vec![held.attached()],
-                ..verify_settings(&request, &request.start)
+                ..verify_settings(&request, &request.start, true)
             },
             rejections,
         };

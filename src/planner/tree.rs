@@ -8,8 +8,10 @@ use rand::{Rng, RngExt};
 use super::checker::Checker;
 use crate::trajectory::JointRow;
 
-/// Longest extension in one step [rad or m, 2-norm].
+/// Longest extension in one step [rad or m, 2-norm]; shorter where every node is moved inside path rules, which straight edges
+/// between them soon leave.
 const RANGE: f32 = 1.0;
+const RULED_RANGE: f32 = 0.3;
 /// Domain radius of a node that failed to extend, at first and at least.
 const DOMAIN_START: f32 = 4.0;
 const DOMAIN_LEAST: f32 = 1.0;
@@ -133,24 +135,34 @@ fn extend(
         return None;
     }
     let from = tree.nodes[near];
-    let to = if distance > RANGE {
-        step(from, sample, RANGE / distance)
+    let range = range(checker);
+    let to = if distance > range {
+        step(from, sample, range / distance)
     } else {
         sample
     };
     let radius = &mut tree.radii[near];
-    if !checker.edge_is_free(from, to, settings.margin_m) {
+    let to = checker.inside_rules(to);
+    let Some(to) = to.filter(|&to| checker.edge_is_free(from, to, settings.margin_m)) else {
         *radius = if radius.is_infinite() {
             DOMAIN_START
         } else {
             (*radius * (1.0 - DOMAIN_RATE)).max(DOMAIN_LEAST)
         };
         return None;
-    }
+    };
     if radius.is_finite() {
         *radius *= 1.0 + DOMAIN_RATE;
     }
     Some(tree.add(to, near as u32))
+}
+
+fn range(checker: &Checker) -> f32 {
+    if checker.rules.is_empty() {
+        RANGE
+    } else {
+        RULED_RANGE
+    }
 }
 
 /// Grows a tree straight towards `q` until it gets there or is blocked; the last node before `q`.
@@ -161,13 +173,14 @@ fn reach(
     settings: &TreeSettings,
 ) -> Option<usize> {
     let (mut node, mut distance) = tree.nearest(q);
+    let range = range(checker);
     loop {
-        let last = distance <= RANGE;
+        let last = distance <= range;
         let from = tree.nodes[node];
         let to = if last {
             q
         } else {
-            step(from, q, RANGE / distance)
+            checker.inside_rules(step(from, q, range / distance))?
         };
         if !checker.edge_is_free(from, to, settings.margin_m) {
             return None;
@@ -177,7 +190,12 @@ fn reach(
         }
         node = tree.add(to, node as u32);
         let d = to - q;
-        distance = (d * d).reduce_add().sqrt();
+        let left = (d * d).reduce_add().sqrt();
+        // Moved back inside the rules as far as it went.
+        if left > distance - 0.1 * range {
+            return None;
+        }
+        distance = left;
     }
 }
 

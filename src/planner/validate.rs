@@ -1,5 +1,6 @@
 //! Checks of a request before anything is computed: the error names the thing, the value and what is allowed.
 
+use super::constraints;
 use super::error::PlanError;
 use super::request::{Goal, PlanRequest};
 use crate::geometry::Pose;
@@ -63,7 +64,9 @@ pub fn validate(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanErr
     )?;
     request.scene.validate()?;
     goal(robot, &request.goal)?;
-    place(request)
+    place(request)?;
+    allowed_collisions(robot, request)?;
+    path_constraints(robot, request)
 }
 
 /// Only what is grasped can be put somewhere, and only an object with a known shape.
@@ -138,6 +141,41 @@ fn moving_start(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanErr
         }
     }
     Ok(())
+}
+
+/// Pairs of things that exist.
+fn allowed_collisions(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanError> {
+    let target = request
+        .goal
+        .target()
+        .map(|(object, _)| object.name.as_str());
+    let objects = request.scene.objects.iter().map(|o| o.name.as_str());
+    let known: Vec<&str> = (robot.kinematics.link_names().chain(objects).chain(target)).collect();
+    let names = request.allowed_collisions.iter().flat_map(|(a, b)| [a, b]);
+    match names
+        .into_iter()
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        None => Ok(()),
+        Some(unknown) => Err(invalid(
+            "name in allowed_collisions".into(),
+            format!("'{unknown}'"),
+            format!("known are: {}", known.join(", ")),
+        )),
+    }
+}
+
+/// Constraints that make sense, and that start and goal keep where those are given as configurations.
+fn path_constraints(robot: &RobotModel, request: &PlanRequest) -> Result<(), PlanError> {
+    constraints::rules(robot, &request.constraints)?;
+    let breach = |q: &[f64]| constraints::breach(robot, &request.constraints, false, q);
+    if let Some(breach) = breach(&request.start) {
+        return Err(PlanError::StartBreaksConstraint(breach));
+    }
+    match &request.goal {
+        Goal::Joints(q) => breach(q).map_or(Ok(()), |b| Err(PlanError::GoalBreaksConstraint(b))),
+        Goal::Pose { .. } | Goal::Grasp { .. } | Goal::Grasps { .. } => Ok(()),
+    }
 }
 
 fn goal(robot: &RobotModel, goal: &Goal) -> Result<(), PlanError> {

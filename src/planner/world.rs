@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::checker::Checker;
+use super::constraints::{self, PathConstraint};
 use super::error::PlanError;
 use super::held::supports;
 use super::replan::Running;
@@ -15,9 +16,9 @@ use crate::cost::{
 use crate::field::{EnergyField, ObjectModel};
 use crate::geometry::Pose;
 use crate::lanes::LANES;
-use crate::optimizer::{CollisionTerms, Objective};
+use crate::optimizer::{CollisionTerms, Objective, PathRules};
 use crate::robot::RobotModel;
-use crate::scene::{LaneScene, Scene, SceneObject, Shape};
+use crate::scene::{LaneGridCache, LaneScene, Scene, SceneObject, Shape};
 use crate::trajectory::{rest_to_rest_duration_s, JointRow, MotionLimits, MovingStart, StartJoint};
 
 /// Everything the later stages read; made once a request.
@@ -38,6 +39,12 @@ pub struct World {
     pub velocity: Vec<f64>,
     pub acceleration: Vec<f64>,
     pub jerk: Vec<f64>,
+    /// Path rules with the object in the hand; those of the reach are in the checker and the objective.
+    pub holding_rules: PathRules,
+    /// The request's constraints themselves.
+    pub constraints: Vec<PathConstraint>,
+    /// Pairs that may touch.
+    pub allowed_collisions: Vec<(String, String)>,
     /// Energy of the object to be grasped, where a field chooses the grasp.
     pub grasp: Option<GraspEnergy>,
     /// What is being executed while a new motion is planned: its remainder gives seeds and a goal.
@@ -69,8 +76,9 @@ impl World {
         robot: &Arc<RobotModel>,
         request: &PlanRequest,
         settings: &PlannerSettings,
+        grids: &mut LaneGridCache,
     ) -> Result<Self, PlanError> {
-        let mut world = Self::lay_out(robot, request, settings)?;
+        let mut world = Self::lay_out(robot, request, settings, grids)?;
         world.measure_start()?;
         Ok(world)
     }
@@ -80,6 +88,7 @@ impl World {
         robot: &Arc<RobotModel>,
         request: &PlanRequest,
         settings: &PlannerSettings,
+        grids: &mut LaneGridCache,
     ) -> Result<Self, PlanError> {
         let scaled =
             |limits: &[f64], factor: f64| limits.iter().map(|v| v * factor).collect::<Vec<_>>();
@@ -111,20 +120,24 @@ impl World {
                     ..o.clone()
                 })
                 .collect();
-            SceneCollision::new(&robot.collision, LaneScene::from_scene(&Scene { objects }))
+            let lanes = LaneScene::with_cache(&Scene { objects }, grids);
+            scene_collision(robot, request, lanes)
         });
         scene_with_target.validate()?;
-        let lane_scene = LaneScene::from_scene(&Scene {
-            objects: scene
-                .objects
-                .iter()
-                .filter(|o| !supports.contains(&o.name))
-                .cloned()
-                .collect(),
-        });
+        let others = scene
+            .objects
+            .iter()
+            .filter(|o| !supports.contains(&o.name))
+            .cloned()
+            .collect();
+        let lane_scene = LaneScene::with_cache(&Scene { objects: others }, grids);
+        let mut own_collision = SelfCollision::new(&robot.collision);
+        for (a, b) in &request.allowed_collisions {
+            own_collision.allow(a, b);
+        }
         let collision = CollisionTerms::new(
-            SceneCollision::new(&robot.collision, lane_scene.clone()),
-            SelfCollision::new(&robot.collision),
+            scene_collision(robot, request, lane_scene.clone()),
+            own_collision,
             lane_target,
             request.collision_margin_m,
             &settings.optimizer,
@@ -138,8 +151,24 @@ impl World {
         );
         let start = joint_row(&request.start);
         objective.moving_start = moving_start(request, &velocity, &acceleration, &jerk);
+        let (rules, holding_rules) = constraints::rules(robot, &request.constraints)?;
         add_terms(&mut objective, robot, request, settings, start);
-        let checker = Checker::new(robot.clone(), collision, objective.lower, objective.upper);
+        let weights = &settings.optimizer.weights;
+        for term in rules.terms() {
+            objective.add_shared(
+                term.clone(),
+                weights.constraints,
+                settings.optimizer.refine_limits,
+            );
+        }
+        objective.rules = rules.clone();
+        let checker = Checker::new(
+            robot.clone(),
+            collision,
+            rules,
+            objective.lower,
+            objective.upper,
+        );
         Ok(Self {
             robot: robot.clone(),
             objective,
@@ -152,6 +181,9 @@ impl World {
             velocity,
             acceleration,
             jerk,
+            holding_rules,
+            constraints: request.constraints.clone(),
+            allowed_collisions: request.allowed_collisions.clone(),
             grasp: grasp_energy(&request.goal),
             running: None,
             target: request
@@ -179,6 +211,7 @@ impl World {
             collision.start_target_clearance_m = clearance.target_m;
             collision.limit_self_margin(clearance.own_m);
         }
+        self.limit_rule_margin(self.start);
         Ok(())
     }
 
@@ -211,6 +244,13 @@ impl World {
         self.checker.collision.limit_self_margin(own_clearance_m);
     }
 
+    /// Asks for no more margin inside the path rules than a configuration at an end of the motion has.
+    pub fn limit_rule_margin(&mut self, q: JointRow) {
+        let slack_m = self.checker.slack_m(&self.objective.rules, q);
+        self.objective.rules.limit_margin(slack_m);
+        self.checker.rules.limit_margin(slack_m);
+    }
+
     /// Sets the clearance required away from the ends [m].
     pub fn set_margin(&mut self, margin_m: f64) {
         self.objective.collision.margin_m = margin_m as f32;
@@ -240,6 +280,21 @@ fn moving_start(
     Some(MovingStart::new(
         (0..request.start.len()).map(joint).collect(),
     ))
+}
+
+/// Lets pairs touch, in either order of their names.
+pub fn allow(collision: &mut SceneCollision, pairs: &[(String, String)]) {
+    for (a, b) in pairs {
+        collision.allow(a, b);
+        collision.allow(b, a);
+    }
+}
+
+/// Kernel against obstacles, without the pairs that the request lets touch.
+fn scene_collision(robot: &RobotModel, request: &PlanRequest, scene: LaneScene) -> SceneCollision {
+    let mut collision = SceneCollision::new(&robot.collision, scene);
+    allow(&mut collision, &request.allowed_collisions);
+    collision
 }
 
 fn add_terms(

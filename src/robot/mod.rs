@@ -11,6 +11,7 @@ mod inverse_kinematics;
 mod joints;
 mod kinematics;
 mod lane_frame;
+mod lever_arms;
 mod limits;
 #[cfg(test)]
 mod model_tests;

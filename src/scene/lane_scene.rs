@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::lane_grid::LaneGrid;
+use super::lane_grid_cache::LaneGridCache;
 use super::{MeshDistance, Scene, SceneObject, Shape, SignedDistance, VoxelGrid};
 use crate::lanes::{dot, mul_add, scale, splat, splat3, sub, Lanes, Lanes3, ZERO};
 
@@ -47,13 +48,19 @@ pub struct LaneScene {
 }
 
 impl LaneScene {
-    /// Lays a validated scene out. A mesh given as triangles is sampled on a grid here, which takes long
-    /// (some tenths of a second); give [`Shape::Voxels`] for what is used more than once.
+    /// Lays a validated scene out once; see [`Self::with_cache`].
     pub fn from_scene(scene: &Scene) -> Self {
+        Self::with_cache(scene, &mut LaneGridCache::default())
+    }
+
+    /// Lays a validated scene out. A mesh given as triangles is sampled on a grid here, which takes long (some tenths of a
+    /// second), unless `grids` knows it from an earlier scene.
+    pub fn with_cache(scene: &Scene, grids: &mut LaneGridCache) -> Self {
+        grids.begin_scene();
         let mut objects: Vec<(LaneObstacle, &str)> = scene
             .objects
             .iter()
-            .map(|o| (LaneObstacle::new(o), o.name.as_str()))
+            .map(|o| (LaneObstacle::new(o, grids), o.name.as_str()))
             .collect();
         objects.sort_by_key(|(obstacle, _)| obstacle.kind);
         let names = objects.iter().map(|(_, name)| name.to_string()).collect();
@@ -101,7 +108,7 @@ fn mesh_grid(mesh: &MeshDistance) -> LaneGrid {
 }
 
 impl LaneObstacle {
-    fn new(object: &SceneObject) -> Self {
+    fn new(object: &SceneObject, grids: &mut LaneGridCache) -> Self {
         let pose = &object.world_from_object;
         let rotation = pose.rotation.to_rotation_matrix();
         let mut center = pose.translation.vector;
@@ -122,8 +129,9 @@ impl LaneObstacle {
                 None,
             ),
             Shape::Plane => (ObstacleKind::Plane, [0.0; 3], 0.0, None),
-            Shape::Voxels(grid) => Self::grid_parts(LaneGrid::new(grid)),
-            Shape::Mesh(mesh) => Self::grid_parts(mesh_grid(mesh)),
+            Shape::Voxels(grid) => Self::grid_parts(grids.voxels(grid)),
+            Shape::Cloud(cloud) => Self::grid_parts(grids.voxels(&cloud.grid)),
+            Shape::Mesh(mesh) => Self::grid_parts(grids.mesh(mesh, mesh_grid)),
         };
         if let Some(grid) = &grid {
             center += rotation * nalgebra::Vector3::from(grid.center_m);
@@ -138,12 +146,12 @@ impl LaneObstacle {
         }
     }
 
-    fn grid_parts(grid: LaneGrid) -> (ObstacleKind, [f32; 3], f32, Option<Arc<LaneGrid>>) {
+    fn grid_parts(grid: Arc<LaneGrid>) -> (ObstacleKind, [f32; 3], f32, Option<Arc<LaneGrid>>) {
         (
             ObstacleKind::Grid,
             grid.half_m.map(|v| v as f32),
             0.0,
-            Some(Arc::new(grid)),
+            Some(grid),
         )
     }
 

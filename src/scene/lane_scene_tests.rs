@@ -149,3 +149,52 @@ fn a_mesh_is_followed_within_its_grid() {
         }
     }
 }
+
+/// A ball of triangles is enough of a mesh.
+fn tetrahedron() -> Arc<MeshDistance> {
+    let mesh = crate::scene::TriangleMesh {
+        vertices: vec![[0.0; 3], [0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]],
+        triangles: vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]],
+    };
+    Arc::new(MeshDistance::new(&mesh).unwrap())
+}
+
+#[test]
+fn a_mesh_is_sampled_once_however_objects_come_go_and_move() {
+    let mesh = tetrahedron();
+    let mut grids = LaneGridCache::default();
+    let lay_out = |places: &[f64], grids: &mut LaneGridCache| {
+        let object = |x: &f64| {
+            SceneObject::new(
+                format!("at {x}"),
+                Shape::Mesh(mesh.clone()),
+                Pose::translation(*x, 0.0, 0.0),
+            )
+        };
+        let objects = places.iter().map(object).collect();
+        let lanes = LaneScene::with_cache(&Scene { objects }, grids);
+        let grids = lanes.obstacles().iter().map(|o| o.grid.clone().unwrap());
+        grids.collect::<Vec<_>>()
+    };
+    let first = lay_out(&[0.0], &mut grids);
+    let moved = lay_out(&[1.0], &mut grids);
+    let both = lay_out(&[0.5, 2.0], &mut grids);
+    for grid in moved.iter().chain(&both) {
+        assert!(Arc::ptr_eq(grid, &first[0]));
+    }
+    assert_eq!(grids.len(), 1);
+    // Another mesh of the same shape is another mesh.
+    let other = tetrahedron();
+    let object = SceneObject::new("other", Shape::Mesh(other), Pose::identity());
+    let scene = Scene {
+        objects: vec![object],
+    };
+    LaneScene::with_cache(&scene, &mut grids);
+    assert_eq!(grids.len(), 2);
+    // What is not used for long is dropped.
+    for _ in 0..70 {
+        lay_out(&[0.0], &mut grids);
+    }
+    assert_eq!(grids.len(), 1);
+    assert!(Arc::ptr_eq(&lay_out(&[0.0], &mut grids)[0], &first[0]));
+}

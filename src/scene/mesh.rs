@@ -109,6 +109,15 @@ impl TriangleMesh {
         partial_cloud::complete(&cloud.vertices, viewpoint_m, completion)
     }
 
+    /// Reads the points of a PLY, OBJ, STL or XYZ file (`x y z` on each line, further columns are left out), multiplied by
+    /// `scale`; triangles between them are left out.
+    ///
+    /// # Errors
+    /// [`MeshError`] for an unreadable, unknown, truncated or malformed file.
+    pub fn load_points(path: impl AsRef<Path>, scale: f64) -> Result<Vec<[f64; 3]>, MeshError> {
+        Ok(Self::read(path.as_ref(), scale)?.vertices)
+    }
+
     /// What stands in a file, scaled.
     fn read(path: &Path, scale: f64) -> Result<Self, MeshError> {
         if !(scale.is_finite() && scale > 0.0) {
@@ -127,6 +136,7 @@ impl TriangleMesh {
             "stl" => mesh_file::read_stl(path, &bytes)?,
             "obj" => mesh_file::read_obj(path, &bytes)?,
             "ply" => mesh_file::read_ply(path, &bytes)?,
+            "xyz" => mesh_file::read_xyz(path, &bytes)?,
             _ => return Err(MeshError::UnknownFormat { path: path.into() }),
         };
         for vertex in &mut mesh.vertices {

@@ -158,6 +158,23 @@ pub(super) fn read_obj(path: &Path, bytes: &[u8]) -> Result<TriangleMesh, MeshEr
 }
 
 /// `7`, `7/1`, `7//3`, `7/1/3`, or counted back from the last vertex: `-1`.
+/// Points only: three numbers at the beginning of each line that is not empty and no comment.
+pub(super) fn read_xyz(path: &Path, bytes: &[u8]) -> Result<TriangleMesh, MeshError> {
+    let mut mesh = TriangleMesh::default();
+    for (index, line) in text(path, bytes)?.lines().enumerate() {
+        let mut words = line.split([' ', '\t', ',', ';']).filter(|w| !w.is_empty());
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut point = [0.0; 3];
+        for x in &mut point {
+            *x = number(path, index + 1, words.next())?;
+        }
+        mesh.vertices.push(point);
+    }
+    Ok(mesh)
+}
+
 fn obj_index(path: &Path, line: usize, word: &str, vertices: usize) -> Result<u32, MeshError> {
     let bad = || {
         malformed(

@@ -3,9 +3,12 @@
 //! Metres throughout; distances are negative inside. [`Scene`] is what a user describes, [`LaneScene`] is the
 //! same laid out for sixteen configurations at once.
 
+mod cloud_obstacle;
 mod depth_grid;
+mod distance_transform;
 pub mod isosurface;
 mod lane_grid;
+mod lane_grid_cache;
 mod lane_scene;
 pub mod mesh;
 pub mod mesh_distance;
@@ -20,6 +23,10 @@ pub mod voxel;
 use nalgebra::{Point3, Vector3};
 
 use crate::geometry::Pose;
+pub use cloud_obstacle::{
+    Carved, CloudBall, CloudCounts, CloudError, CloudObstacle, CloudSettings,
+};
+pub use lane_grid_cache::LaneGridCache;
 pub use lane_scene::{LaneObstacle, LaneScene, ObstacleKind};
 pub use mesh::{MeshError, TriangleMesh};
 pub use mesh_distance::MeshDistance;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{Point3, Vector2, Vector3};
 
-use super::{MeshDistance, SignedDistance, VoxelGrid};
+use super::{CloudObstacle, MeshDistance, SignedDistance, VoxelGrid};
 
 /// A body in its own frame: centred at the origin, axis along z.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ pub enum Shape {
     Plane,
     Mesh(Arc<MeshDistance>),
     Voxels(Arc<VoxelGrid>),
+    Cloud(Arc<CloudObstacle>),
 }
 
 impl Shape {
@@ -42,6 +43,7 @@ impl Shape {
             Shape::Plane => "plane",
             Shape::Mesh(_) => "mesh",
             Shape::Voxels(_) => "voxels",
+            Shape::Cloud(_) => "point cloud",
         }
     }
 }
@@ -51,6 +53,7 @@ impl SignedDistance for Shape {
         match self {
             Shape::Mesh(mesh) => mesh.distance(point),
             Shape::Voxels(grid) => grid.distance(point),
+            Shape::Cloud(cloud) => cloud.grid.distance(point),
             _ => self.distance_and_gradient(point).0,
         }
     }
@@ -70,6 +73,7 @@ impl SignedDistance for Shape {
             Shape::Plane => (point.z, Vector3::z()),
             Shape::Mesh(mesh) => mesh.distance_and_gradient(point),
             Shape::Voxels(grid) => grid.distance_and_gradient(point),
+            Shape::Cloud(cloud) => cloud.grid.distance_and_gradient(point),
         }
     }
 
@@ -92,6 +96,7 @@ impl SignedDistance for Shape {
             }
             Shape::Mesh(mesh) => mesh.bounds(),
             Shape::Voxels(grid) => grid.bounds(),
+            Shape::Cloud(cloud) => cloud.grid.bounds(),
         }
     }
 }

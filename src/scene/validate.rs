@@ -120,7 +120,7 @@ fn validate_shape(object: &SceneObject) -> Result<(), SceneError> {
         }
         Shape::Plane => Ok(()),
         // checked where they are built
-        Shape::Mesh(_) | Shape::Voxels(_) => Ok(()),
+        Shape::Mesh(_) | Shape::Voxels(_) | Shape::Cloud(_) => Ok(()),
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use nalgebra::{Quaternion, Translation3, UnitQuaternion};
 use serde::Deserialize;
 
+use super::cloud_entry::CloudEntry;
+use super::constraint_entries::ConstraintEntry;
 use super::ProblemError;
 use crate::geometry::Pose;
 use crate::planner::request::PlanRequest;
@@ -35,6 +37,12 @@ pub struct ProblemFile {
     #[serde(default)]
     pub obstacles: Vec<ObstacleEntry>,
     pub task: Task,
+    /// What the whole motion must keep to.
+    #[serde(default)]
+    pub constraints: Vec<ConstraintEntry>,
+    /// Pairs of links or objects that may touch.
+    #[serde(default)]
+    pub allowed_collisions: Vec<(String, String)>,
     #[serde(default)]
     pub settings: RequestSettings,
     #[serde(default)]
@@ -80,7 +88,7 @@ pub struct ObjectEntry {
     pub pose: PoseEntry,
 }
 
-/// One shape each: exactly one of box, cylinder, sphere, capsule, plane, mesh.
+/// One shape each: exactly one of box, cylinder, sphere, capsule, plane, mesh, point_cloud.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObstacleEntry {
@@ -103,6 +111,8 @@ pub struct ObstacleEntry {
     pub plane: Option<bool>,
     #[serde(default)]
     pub mesh: Option<MeshEntry>,
+    #[serde(default)]
+    pub point_cloud: Option<CloudEntry>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -163,7 +173,7 @@ pub struct RequestSettings {
     pub seed: Option<u64>,
 }
 
-fn one() -> f64 {
+pub(super) fn one() -> f64 {
     1.0
 }
 
@@ -228,11 +238,20 @@ impl PoseEntry {
 }
 
 impl ObstacleEntry {
-    /// The obstacle, with mesh files relative to `folder`.
+    /// The obstacle, with files relative to `folder`.
     ///
     /// # Errors
-    /// No or several shapes, a bad pose or mesh.
+    /// No or several shapes, a bad pose, mesh or cloud.
     pub fn scene_object(&self, folder: &Path) -> Result<SceneObject, ProblemError> {
+        self.scene_object_without(folder, &[])
+    }
+
+    /// The same; a point cloud leaves out the points of known bodies, each with its pose.
+    pub(super) fn scene_object_without(
+        &self,
+        folder: &Path,
+        known: &[(Arc<MeshDistance>, Pose)],
+    ) -> Result<SceneObject, ProblemError> {
         let mut shapes = Vec::new();
         if let Some(size) = self.box_size_m {
             shapes.push(Shape::Box {
@@ -264,6 +283,9 @@ impl ObstacleEntry {
         }
         let what = format!("obstacle '{}'", self.name);
         let pose = self.pose.pose(&what)?;
+        if let Some(cloud) = &self.point_cloud {
+            shapes.push(cloud.shape(&what, folder, &pose, known)?);
+        }
         match (shapes.pop(), shapes.is_empty()) {
             (Some(shape), true) => Ok(SceneObject {
                 margin_m: self.margin_m,
@@ -271,7 +293,7 @@ impl ObstacleEntry {
             }),
             _ => Err(value(
                 &what,
-                "give exactly one of box, cylinder, sphere, capsule, plane, mesh",
+                "give exactly one of box, cylinder, sphere, capsule, plane, mesh, point_cloud",
             )),
         }
     }

@@ -1,6 +1,8 @@
 //! Planning problems as YAML files, for the command line and for tests. Lengths in m, angles in rad, poses in the robot's
 //! base frame. Unknown keys are refused with their line. `examples/` holds commented files.
 
+mod cloud_entry;
+mod constraint_entries;
 mod entries;
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,7 @@ use super::settings::PlannerSettings;
 use crate::field::{GraspNetwork, ObjectModel, ObjectStore};
 use crate::geometry::Pose;
 use crate::robot::{RobotError, RobotModel};
-use crate::scene::{Scene, SceneObject};
+use crate::scene::{Scene, SceneObject, Shape};
 
 /// A problem file could not be turned into a request.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +70,8 @@ impl ProblemFile {
     ) -> Result<PlanRequest, ProblemError> {
         let start = self.start.values(robot, "start")?;
         let mut scene = Scene::default();
-        for obstacle in &self.obstacles {
-            scene.objects.push(obstacle.scene_object(folder)?);
-        }
+        // Bodies that are known, with their poses: no point cloud needs to show them.
+        let mut known = Vec::new();
         let target = self.task.object();
         for object in self
             .objects
@@ -84,13 +85,22 @@ impl ProblemFile {
                     mesh_shape(Path::new(""), &stored, 1.0)?
                 }
             };
-            scene.objects.push(SceneObject::new(
-                object.name.clone(),
-                shape,
-                object.pose.pose(&object.name)?,
-            ));
+            let pose = object.pose.pose(&object.name)?;
+            if let Shape::Mesh(mesh) = &shape {
+                known.push((mesh.clone(), pose));
+            }
+            scene
+                .objects
+                .push(SceneObject::new(object.name.clone(), shape, pose));
         }
         let goal = self.goal(robot, folder, network)?;
+        if let Some((object, world_from_object)) = goal.target() {
+            known.push((object.surface.clone(), *world_from_object));
+        }
+        for obstacle in &self.obstacles {
+            let object = obstacle.scene_object_without(folder, &known)?;
+            scene.objects.push(object);
+        }
         let mut request = PlanRequest::new(start, scene, goal);
         let place = self.task.place.as_ref();
         request.place_world_from_object = place.map(|p| p.pose("place")).transpose()?;
@@ -100,6 +110,10 @@ impl ProblemFile {
         };
         request.start_velocity = rates(&self.start_velocity, "start_velocity")?;
         request.start_acceleration = rates(&self.start_acceleration, "start_acceleration")?;
+        for (index, entry) in self.constraints.iter().enumerate() {
+            request.constraints.push(entry.constraint(index)?);
+        }
+        request.allowed_collisions = self.allowed_collisions.clone();
         self.settings.apply(&mut request)?;
         Ok(request)
     }

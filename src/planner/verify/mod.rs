@@ -10,6 +10,7 @@
 //! nothing.
 
 mod apart;
+mod constraints;
 mod continuous;
 mod excursion;
 mod inside;
@@ -22,6 +23,7 @@ mod surface;
 mod tests;
 mod timeline;
 
+use super::constraints::ConstraintKind;
 use crate::geometry::Pose;
 use crate::robot::RobotModel;
 use crate::scene::{Scene, Shape};
@@ -85,6 +87,8 @@ pub struct VerifySettings {
     /// Pairs of names (link, obstacle or attached object) that may touch.
     pub allowed: Vec<(String, String)>,
     pub attached: Vec<AttachedObject>,
+    /// What the whole motion must keep to.
+    pub constraints: Vec<ConstraintKind>,
     /// Positions of joints that are not planned (fingers), by name, rad or m; others stand as the robot's settings say.
     pub other_joints: Vec<(String, f64)>,
     /// Time between samples for the limits, s.
@@ -106,6 +110,7 @@ impl Default for VerifySettings {
             min_self_clearance_m: 0.0,
             allowed: Vec::new(),
             attached: Vec::new(),
+            constraints: Vec::new(),
             other_joints: Vec::new(),
             period_s: 1e-3,
             resolution_m: 1e-4,
@@ -208,6 +213,29 @@ pub enum Violation {
         value: f64,
         tolerance: f64,
     },
+    #[error("link '{link}' is tilted by {:.3} deg at {time_s:.4} s, at most {:.3} deg are allowed", .tilt_rad.to_degrees(), .limit_rad.to_degrees())]
+    Tilt {
+        link: String,
+        time_s: f64,
+        tilt_rad: f64,
+        limit_rad: f64,
+    },
+    #[error("'{what}' is {:.2} mm below the plane it must stay above at {time_s:.4} s", -1e3 * .height_m)]
+    BelowPlane {
+        /// A link, or the tool point.
+        what: String,
+        time_s: f64,
+        height_m: f64,
+    },
+    #[error("the tool's {quantity} speed is {value:.4} {unit} at {time_s:.4} s, at most {limit:.4} {unit} are allowed")]
+    ToolSpeed {
+        /// linear or angular.
+        quantity: &'static str,
+        unit: &'static str,
+        time_s: f64,
+        value: f64,
+        limit: f64,
+    },
     #[error("the motion moves the joints [{found}], the robot has [{expected}]")]
     Joints { found: String, expected: String },
     #[error("joint '{joint}' has the value {value} at {time_s:.4} s")]
@@ -225,6 +253,7 @@ pub struct Verifier {
     chain: LinkChain,
     limits: crate::robot::JointLimits,
     links: Vec<Solid>,
+    constraint_check: constraints::ConstraintCheck,
     /// Link pairs (indices into `links`) that are tested.
     self_pairs: Vec<(usize, usize)>,
     cache: SolidCache,
@@ -260,6 +289,7 @@ impl Verifier {
             chain,
             limits: robot.limits.clone(),
             links,
+            constraint_check: constraints::ConstraintCheck::new(robot),
             self_pairs,
             cache,
             collider: Collider::default(),
@@ -270,7 +300,7 @@ impl Verifier {
     /// Checks one motion in one scene.
     ///
     /// # Errors
-    /// The violation that was met first: names and joint order, start, limits, then collisions.
+    /// The violation that was met first: names and joint order, start, limits, constraints, then collisions.
     pub fn verify(
         &mut self,
         scene: &Scene,
@@ -287,6 +317,7 @@ impl Verifier {
         self.samples.check_start(&self.limits, settings)?;
         let ratios = self.samples.check_limits(&self.limits, settings)?;
         self.chain.set_other_joints(&settings.other_joints)?;
+        self.constraint_check.check(&self.chain, motion, settings)?;
         self.prepare(scene, settings)?;
         self.collider
             .run(&self.chain, &self.samples, motion, settings)?;

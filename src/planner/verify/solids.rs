@@ -11,7 +11,7 @@ use parry3d_f64::shape::{
 use super::apart::Core;
 use super::Violation;
 use crate::geometry::Pose;
-use crate::scene::{isosurface, MeshDistance, Shape, VoxelGrid};
+use crate::scene::{isosurface, CloudBall, CloudObstacle, MeshDistance, Shape, VoxelGrid};
 
 /// Converted meshes kept between motions.
 const CACHED_MESHES: usize = 32;
@@ -62,6 +62,7 @@ pub(super) struct Solid {
 pub(super) struct SolidCache {
     meshes: Vec<(Arc<MeshDistance>, SharedShape)>,
     voxels: Vec<(Arc<VoxelGrid>, SharedShape)>,
+    clouds: Vec<(Arc<CloudObstacle>, SharedShape)>,
 }
 
 impl Part {
@@ -153,12 +154,15 @@ impl Solid {
         frame_from_shape: &Pose,
         cache: &mut SolidCache,
     ) -> Result<(), Violation> {
-        let (shape, turn) = cache.convert(shape, &self.name)?;
+        let (converted, turn) = cache.convert(shape, &self.name)?;
         let frame_from_shape = convert(frame_from_shape) * Pose3::from_rotation(turn);
-        let part = Part::new(shape, frame_from_shape, &self.name)?;
+        let part = Part::new(converted, frame_from_shape, &self.name)?;
         if self.link.is_some() && matches!(part.body, Body::HalfSpace) {
             let reason = format!("'{}' moves and cannot be a plane", self.name);
             return Err(Violation::Setup { reason });
+        }
+        if let Shape::Cloud(cloud) = shape {
+            self.margin_m += largest_radius_m(cloud);
         }
         self.parts.push(part);
         self.enclose();
@@ -225,6 +229,15 @@ impl SolidCache {
                 keep(&mut self.meshes, mesh.clone(), shape.clone());
                 Ok((shape, Rot3::IDENTITY))
             }
+            Shape::Cloud(cloud) => {
+                let known = self.clouds.iter().find(|(c, _)| Arc::ptr_eq(c, cloud));
+                if let Some((_, shape)) = known {
+                    return solid(shape.clone());
+                }
+                let shape = surface(&specks(cloud), name)?;
+                keep(&mut self.clouds, cloud.clone(), shape.clone());
+                solid(shape)
+            }
             Shape::Voxels(grid) => {
                 let known = self.voxels.iter().find(|(g, _)| Arc::ptr_eq(g, grid));
                 if let Some((_, shape)) = known {
@@ -243,6 +256,24 @@ fn keep<T>(list: &mut Vec<(Arc<T>, SharedShape)>, source: Arc<T>, shape: SharedS
         list.remove(0);
     }
     list.push((source, shape));
+}
+
+/// A tiny triangle at the centre of every ball that holds a cloud's points; as far from it as the largest radius is what the
+/// solid must be kept away from.
+fn specks(cloud: &CloudObstacle) -> Vec<[nalgebra::Vector3<f64>; 3]> {
+    /// So that it has a normal [m].
+    const SIZE_M: f64 = 1e-4;
+    let corner = |k: usize, center: &[f64; 3]| {
+        let angle = std::f64::consts::TAU * k as f64 / 3.0;
+        nalgebra::Vector3::from(*center)
+            + nalgebra::Vector3::new(angle.cos(), angle.sin(), 0.0) * SIZE_M
+    };
+    let speck = |b: &CloudBall| [0, 1, 2].map(|k| corner(k, &b.center_m));
+    cloud.balls.iter().map(speck).collect()
+}
+
+fn largest_radius_m(cloud: &CloudObstacle) -> f64 {
+    cloud.balls.iter().map(|b| b.radius_m).fold(0.0, f64::max)
 }
 
 fn surface(

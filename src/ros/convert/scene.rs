@@ -142,7 +142,7 @@ pub fn add_geometry(message: &mut SceneObject, obstacle: &Obstacle) {
                 message.plane_poses.push(pose);
                 continue;
             }
-            Shape::Mesh(_) | Shape::Voxels(_) => continue,
+            Shape::Mesh(_) | Shape::Voxels(_) | Shape::Cloud(_) => continue,
         };
         message.primitives.push(P {
             type_: kind,

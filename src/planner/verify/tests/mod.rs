@@ -1,6 +1,8 @@
 //! The verifier against dense checks: planted collisions are found, clean motions pass.
 
 mod bodies;
+mod clouds;
+mod constraints;
 mod limits;
 mod queries;
 mod random_motions;
