@@ -237,8 +237,9 @@ fn impossible_rates_are_refused_by_joint() {
         ),
         (near_stop, &["panda_joint1", "cannot stop", "2.8"]),
     ];
+    let mut planner = planner();
     for (request, words) in cases {
-        let error = plan(&mut planner(), &request).unwrap_err();
+        let error = plan(&mut planner, &request).unwrap_err();
         assert_eq!(error.code(), 901, "{error}");
         for word in words {
             assert!(error.to_string().contains(word), "'{error}': '{word}'");
@@ -381,10 +382,11 @@ fn a_scaling_below_what_the_arm_does_brakes() {
 #[test]
 fn a_hand_over_outside_the_motion_is_refused() {
     let mut planner = planner();
+    let under_way = running(&mut planner, 0.0);
     for handover_s in [-0.1, 99.0, f64::NAN] {
         let running = Running {
             handover_s,
-            ..running(&mut planner, 0.0)
+            ..under_way.clone()
         };
         let error = planner
             .replan(&request(), &running, true, &mut |_| {

@@ -191,13 +191,22 @@ impl Planner {
         running: &Running,
         reason: PlanError,
     ) -> Result<Brake, PlanError> {
-        let (request, start) = self.braking_limits(request);
         let names = running.trajectory.joint_names();
-        let along = stop_along(&running.trajectory, running.handover_s, &start);
-        let ways = [
-            (BrakeWay::Path, along),
-            (BrakeWay::Joints, stop_each_joint(names, &start)),
-        ];
+        // As hard as the request's scaling allows, or as the robot can where that is not enough to stop inside its limits.
+        let stops = [request.acceleration_scaling, 1.0]
+            .into_iter()
+            .find_map(|scaling| {
+                let (request, start) = self.braking_limits(request, scaling);
+                let along = stop_along(&running.trajectory, running.handover_s, &start);
+                let each = stop_each_joint(names, &start);
+                (along.is_some() || each.is_some()).then_some((request, along, each))
+            });
+        let Some((request, along, each)) = stops else {
+            return Err(PlanError::Internal {
+                reason: format!("no stop from the running motion keeps the limits; {reason}"),
+            });
+        };
+        let ways = [(BrakeWay::Path, along), (BrakeWay::Joints, each)];
         let settings = reach_settings(&request);
         let sound = scene.validate().map_err(|e| Violation::Setup {
             reason: e.to_string(),
@@ -227,30 +236,18 @@ impl Planner {
                 break;
             }
         }
-        best.ok_or(PlanError::Internal {
-            reason: format!("no stop from the running motion keeps the limits; {reason}"),
-        })
+        best.ok_or(reason)
     }
 
-    /// The limits as the request scales them, but none below what the arm does already: a scaling that came down while it moved
-    /// must not forbid the stop.
-    fn braking_limits(&self, request: &PlanRequest) -> (PlanRequest, MovingStart) {
+    /// Limits for a stop: acceleration and jerk scaled, but not below the acceleration that the arm has already, and all of the
+    /// velocity limit: a scaling that came down while the arm moved must not forbid the stop.
+    fn braking_limits(&self, request: &PlanRequest, scaling: f64) -> (PlanRequest, MovingStart) {
         let limits = &self.robot.limits;
-        let raised = |scaling: f64, values: &[f64], limit: &[f64]| {
-            let used = values.iter().zip(limit).map(|(v, l)| v.abs() / l);
-            used.fold(scaling, f64::max).min(1.0)
-        };
+        let used = request.start_acceleration.iter().zip(&limits.acceleration);
+        let used = used.map(|(a, limit)| a.abs() / limit);
         let request = PlanRequest {
-            velocity_scaling: raised(
-                request.velocity_scaling,
-                &request.start_velocity,
-                &limits.velocity,
-            ),
-            acceleration_scaling: raised(
-                request.acceleration_scaling,
-                &request.start_acceleration,
-                &limits.acceleration,
-            ),
+            velocity_scaling: 1.0,
+            acceleration_scaling: used.fold(scaling, f64::max).min(1.0),
             ..request.clone()
         };
         let joints = (0..limits.dof())

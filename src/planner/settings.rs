@@ -13,11 +13,12 @@ pub struct PlannerSettings {
     pub spans: usize,
     /// Sampling-based seeds. 0: pure diffusion from straight lines.
     pub tree_seeds: usize,
-    /// While an arm moves: spans, sampling-based seeds, iterations, and those without progress after which the search ends.
-    pub replan_spans: usize,
+    /// While an arm moves: sampling-based seeds, and iterations without progress after which the search ends.
     pub replan_tree_seeds: usize,
-    pub replan_iterations: usize,
     pub replan_patience: usize,
+    /// ... steps of the one motion that is refined then, and how many of them may fail.
+    pub replan_refine_iterations: usize,
+    pub replan_refine_patience: usize,
     /// Goal configurations that are optimised side by side.
     pub goal_branches: usize,
     /// Inverse kinematics: batches of sixteen seeds for a pose, at most, and branches wanted before it stops early.
@@ -45,13 +46,15 @@ impl PlannerSettings {
     /// The same for a motion that is being executed: what is left of it is a good seed, and time is short.
     pub fn for_replanning(&self) -> Self {
         let mut settings = self.clone();
-        settings.spans = self.spans.min(self.replan_spans);
         settings.tree_seeds = self.tree_seeds.min(self.replan_tree_seeds);
-        settings.optimizer.max_iterations =
-            self.optimizer.max_iterations.min(self.replan_iterations);
-        settings.optimizer.min_iterations = 0;
-        settings.optimizer.patience = self.optimizer.patience.min(self.replan_patience);
-        settings.optimizer.refine_particles = 1;
+        let optimizer = &mut settings.optimizer;
+        optimizer.min_iterations = 0;
+        optimizer.patience = optimizer.patience.min(self.replan_patience);
+        optimizer.refine_particles = 1;
+        optimizer.refine_iterations = optimizer
+            .refine_iterations
+            .min(self.replan_refine_iterations);
+        optimizer.refine_patience = optimizer.refine_patience.min(self.replan_refine_patience);
         settings
     }
 }
@@ -62,10 +65,10 @@ impl Default for PlannerSettings {
             optimizer: OptimizerSettings::default(),
             spans: 32,
             tree_seeds: 4,
-            replan_spans: 24,
             replan_tree_seeds: 2,
-            replan_iterations: 50,
-            replan_patience: 8,
+            replan_patience: 6,
+            replan_refine_iterations: 20,
+            replan_refine_patience: 4,
             goal_branches: 4,
             ik_batches: 32,
             ik_batches_limit: 160,

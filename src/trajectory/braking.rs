@@ -5,7 +5,8 @@ use super::timed::TimedTrajectory;
 
 /// Spans of a stop.
 const SPANS_ALONG: usize = 16;
-const SPANS_STRAIGHT: usize = 8;
+/// More, and so shorter, spans where a joint must stop accelerating right next to its velocity limit.
+const SPANS_STRAIGHT: [usize; 4] = [8, 16, 32, 64];
 /// Shortest stop that is tried [s], and the steps in which longer ones follow.
 const SHORTEST_S: f64 = 0.02;
 const LONGEST_S: f64 = 20.0;
@@ -77,18 +78,26 @@ fn points_along(
 /// A joint's acceleration goes from a to one value b, stays there, and returns to zero: over M spans of h,
 /// `b = -(v / h + a / 2) / (M - 1)`.
 pub fn stop_each_joint(joint_names: &[String], start: &MovingStart) -> Option<TimedTrajectory> {
+    let stop = |spans| straight_stop(joint_names, start, spans);
+    SPANS_STRAIGHT.into_iter().find_map(stop)
+}
+
+fn straight_stop(
+    joint_names: &[String],
+    start: &MovingStart,
+    spans: usize,
+) -> Option<TimedTrajectory> {
     stops(SHORTEST_S, STEP_STRAIGHT).find_map(|stop_s| {
-        let h = stop_s / SPANS_STRAIGHT as f64;
-        let mut points = vec![vec![0.0; start.joints().len()]; SPANS_STRAIGHT + 3];
+        let h = stop_s / spans as f64;
+        let mut points = vec![vec![0.0; start.joints().len()]; spans + 3];
         lead(&mut points, start, h);
         for (j, joint) in start.joints().iter().enumerate() {
-            let braking =
-                -(joint.velocity / h + 0.5 * joint.acceleration) / (SPANS_STRAIGHT - 1) as f64;
-            for i in 3..SPANS_STRAIGHT + 2 {
+            let braking = -(joint.velocity / h + 0.5 * joint.acceleration) / (spans - 1) as f64;
+            for i in 3..spans + 2 {
                 points[i][j] = 2.0 * points[i - 1][j] - points[i - 2][j] + braking * h * h;
             }
-            points[SPANS_STRAIGHT][j] = points[SPANS_STRAIGHT + 1][j];
-            points[SPANS_STRAIGHT + 2][j] = points[SPANS_STRAIGHT + 1][j];
+            points[spans][j] = points[spans + 1][j];
+            points[spans + 2][j] = points[spans + 1][j];
         }
         finished(joint_names, points, h, start)
     })
