@@ -41,8 +41,6 @@ fn refine_one<R: Rng>(
     particle.spline.clone_from(&particle.best);
     particle.alive = true;
     particle.steps = 0;
-    // The annealing has found the grasp; it stays, and only its approach line is needed.
-    evaluate_movable_ends(run, std::slice::from_mut(particle), 0.0, Pass::Refine);
     let spans = particle.spline.spans() as f32;
     let mut current = particle.best_duration_s;
     let mut failures = 0;
@@ -56,6 +54,7 @@ fn refine_one<R: Rng>(
         if let Some(start) = &run.objective.moving_start {
             start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
         }
+        evaluate_movable_ends(run, std::slice::from_mut(particle), 0.0, Pass::Refine);
         let feasible = run.advance(particle, Pass::Refine, 0.0);
         if feasible && particle.duration_s < GAIN * current {
             if particle.duration_s < CLEAR_GAIN * current {

@@ -25,8 +25,7 @@ pub(super) fn step(
     let n = particle.spline.points.len();
     let first = ORDER - 1;
     let mut last = n - (ORDER - 1);
-    let end_moves = goal.movable && pass == Pass::Anneal;
-    if end_moves {
+    if goal.movable {
         ws.system.fold_end();
         ws.system.gradient[last] += particle.end_gradient;
         ws.system.metric[last][0] += particle.end_curvature;
@@ -61,7 +60,7 @@ pub(super) fn step(
     if let Some(start) = &objective.moving_start {
         start.hold_first_span(&mut particle.spline, f64::from(particle.spacing_s));
     }
-    if end_moves {
+    if goal.movable {
         let end = particle.spline.points[n - (ORDER - 1)];
         particle.spline.set_end(end);
     }

@@ -331,8 +331,8 @@ fn add_terms(
         );
     }
     if let (Some(grasp), true) = (grasp_energy(&request.goal), settings.joint_grasp) {
-        // The refinement holds the grasp that the annealing has found.
-        objective.add(grasp, w.grasp, 1.0);
+        // As stiff as the limits while refining, or the press for time would drag the hand off its grasp.
+        objective.add(grasp, w.grasp, o.refine_limits);
     }
 }
 

@@ -19,12 +19,12 @@ use crate::scene::SignedDistance;
 /// Cavities are filled where a ball of this radius does not get in, m.
 const OPENING_RADIUS_M: f64 = 0.06;
 /// How far the balls may stick out of the filled body, m.
-const OVER_COVER_M: f64 = 0.005;
+const OVER_COVER_M: f64 = 0.008;
 /// Spacing of the places where free balls are tried, and of the balls' possible centres, m.
 const FREE_SPACING_M: f64 = 0.01;
 const CENTER_SPACING_M: f64 = 0.008;
 /// A ball must hold a sample of the surface by this much, for what lies between samples, m.
-const SLACK_M: f64 = 0.002;
+const SLACK_M: f64 = 0.0015;
 /// Samples deeper than this are walls of a filled cavity, m.
 const INNER_M: f64 = 0.003;
 /// Free balls that are compared for the depth of a point.

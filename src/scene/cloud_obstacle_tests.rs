@@ -111,7 +111,7 @@ fn balls_hold_every_point() {
 #[test]
 fn noise_is_dropped_and_far_points_do_not_coarsen_the_rest() {
     let mut cloud_points = points(4000, 4);
-    let noise = [[9.0, -7.0, 30.0], [-2.0, 0.5, 0.5], [0.4, 0.4, 0.6]];
+    let noise = [[9.0, -7.0, 30.0], [-4.0, 2.0, 2.0], [0.4, 0.4, 0.6]];
     cloud_points.extend(noise);
     cloud_points.push([f64::NAN, 0.0, 0.0]);
     let cloud = CloudObstacle::new(&cloud_points, &CloudSettings::default(), &[]).unwrap();

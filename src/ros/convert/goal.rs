@@ -284,8 +284,11 @@ mod tests {
             ),
             (|g| g.use_gripper = true, "gripper.type is none"),
             (
-                |g| g.place_pose.header.frame_id = "base".into(),
-                "place_pose: quaternion (0, 0, 0, 0)",
+                |g| {
+                    g.place_pose.header.frame_id = "base".into();
+                    g.place_pose.pose.orientation.w = 0.5;
+                },
+                "place_pose: quaternion (0, 0, 0, 0.5)",
             ),
         ];
         for (change, expected) in cases {

@@ -33,7 +33,7 @@ fn a_cloud_is_kept_away_from_by_its_points() {
     let motion = straight(&robot, &PANDA_READY, &to, 1.5);
     let settings = VerifySettings::default();
     let mut verifier = Verifier::new(&robot).unwrap();
-    // The hand reaches to x = 0.55 or so.
+    // The hand reaches to x = 0.34 or so.
     let points = wall(0.63, &mut rng);
     let clear = verifier
         .verify(&scene(vec![obstacle(&points, 0.0)]), &motion, &settings)
@@ -62,7 +62,7 @@ fn a_cloud_is_kept_away_from_by_its_points() {
 
     let error = verifier
         .verify(
-            &scene(vec![obstacle(&wall(0.5, &mut rng), 0.0)]),
+            &scene(vec![obstacle(&wall(0.32, &mut rng), 0.0)]),
             &motion,
             &settings,
         )

@@ -52,25 +52,25 @@ fn ready_tilt_rad() -> f64 {
 
 #[test]
 fn a_tilt_between_two_waypoints_is_found() {
-    // A nod of the wrist by 0.1 rad over 30 ms, between two of the eleven samples of this check.
+    // A nod of the wrist by 0.1 rad, as quick as its acceleration limit allows, between two of the eleven samples of this check.
     let nod = |t: f64| {
-        let s = (t - 0.535) / 0.03;
+        let s = (t - 2.04) / 0.32;
         match (0.0..1.0).contains(&s) {
             true => 0.1 * (PI * s).sin().powi(2),
             false => 0.0,
         }
     };
-    let motion = from_ready(1.0, move |t, q| {
-        q[0] = 0.3 * smooth(t);
+    let motion = from_ready(4.0, move |t, q| {
+        q[0] = 0.3 * smooth(0.25 * t);
         q[5] += nod(t);
     });
-    let at_samples = (0..=10).map(|i| nod(0.1 * f64::from(i)));
+    let at_samples = (0..=10).map(|i| nod(0.4 * f64::from(i)));
     assert!(
         at_samples.fold(0.0, f64::max) == 0.0,
         "nothing to see there"
     );
     // The change between samples that the limits allow is what makes the check look closer.
-    let error = checked(&motion, upright(0.06), 1e-4, 0.1).unwrap_err();
+    let error = checked(&motion, upright(0.06), 1e-4, 0.4).unwrap_err();
     match &error {
         Violation::Tilt {
             link,
@@ -79,13 +79,13 @@ fn a_tilt_between_two_waypoints_is_found() {
             limit_rad,
         } => {
             assert_eq!((link.as_str(), *limit_rad), ("panda_hand", 0.06));
-            assert!((time_s - 0.55).abs() < 0.015, "{error}");
+            assert!((time_s - 2.2).abs() < 0.16, "{error}");
             assert!(*tilt_rad > 0.06 && *tilt_rad < 0.12, "{error}");
         }
         other => panic!("{other}"),
     }
     assert!(error.to_string().contains("deg"), "{error}");
-    checked(&motion, upright(0.1 + ready_tilt_rad() + 1e-3), 1e-4, 0.1).unwrap();
+    checked(&motion, upright(0.1 + ready_tilt_rad() + 1e-3), 1e-4, 0.4).unwrap();
 }
 
 #[test]
@@ -110,13 +110,13 @@ fn plane(guarded: Guarded, height_m: f64) -> ConstraintKind {
 #[test]
 fn a_dip_below_a_plane_is_found_for_a_point_and_for_links() {
     let dip = |t: f64| {
-        let s = (t - 0.52) / 0.06;
+        let s = (t - 3.03) / 0.5;
         match (0.0..1.0).contains(&s) {
             true => 0.08 * (PI * s).sin().powi(2),
             false => 0.0,
         }
     };
-    let motion = from_ready(1.0, move |t, q| q[1] += dip(t));
+    let motion = from_ready(6.0, move |t, q| q[1] += dip(t));
     let robot = panda();
     let heights = |local: [f64; 3]| {
         let height = |q: &[f64]| (robot.kinematics.tool_pose(q) * nalgebra::Point3::from(local)).z;
@@ -125,9 +125,9 @@ fn a_dip_below_a_plane_is_found_for_a_point_and_for_links() {
         (height(&PANDA_READY), height(&deepest))
     };
     let (ready, lowest) = heights([0.0; 3]);
-    assert!(ready - lowest > 0.03, "{ready} {lowest}");
+    assert!(ready - lowest > 0.02, "{ready} {lowest}");
     let point = || Guarded::ToolPoint([0.0; 3]);
-    let error = checked(&motion, plane(point(), ready - 0.01), 1e-4, 0.1).unwrap_err();
+    let error = checked(&motion, plane(point(), ready - 0.01), 1e-4, 0.6).unwrap_err();
     match &error {
         Violation::BelowPlane {
             what,
@@ -135,20 +135,20 @@ fn a_dip_below_a_plane_is_found_for_a_point_and_for_links() {
             height_m,
         } => {
             assert_eq!(what, "tool point");
-            assert!((time_s - 0.55).abs() < 0.03 && *height_m < 0.0, "{error}");
+            assert!((time_s - 3.28).abs() < 0.25 && *height_m < 0.0, "{error}");
         }
         other => panic!("{other}"),
     }
-    checked(&motion, plane(point(), lowest - 1e-3), 1e-4, 0.1).unwrap();
+    checked(&motion, plane(point(), lowest - 1e-3), 1e-4, 0.6).unwrap();
 
     // The fingers' true ends stand below the tool point.
     let links = || Guarded::Links(vec!["panda_hand".into(), "panda_leftfinger".into()]);
-    let error = checked(&motion, plane(links(), lowest - 1e-3), 1e-4, 0.1).unwrap_err();
+    let error = checked(&motion, plane(links(), lowest - 1e-3), 1e-4, 0.6).unwrap_err();
     assert!(
         matches!(&error, Violation::BelowPlane { what, .. } if what == "panda_leftfinger"),
         "{error}"
     );
-    checked(&motion, plane(links(), lowest - 0.05), 1e-4, 0.1).unwrap();
+    checked(&motion, plane(links(), lowest - 0.05), 1e-4, 0.6).unwrap();
 }
 
 #[test]
