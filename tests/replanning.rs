@@ -17,10 +17,15 @@ use diffusion_field_planner::trajectory::TimedTrajectory;
 const READY: [f64; 7] = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
 const BESIDE: [f64; 7] = [1.2, 0.2, 0.0, -1.8, 0.0, 2.0, 0.785];
 
+/// Read once: fitting its spheres takes longer than most tests.
 fn panda() -> Arc<RobotModel> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (urdf, settings) = (root.join("urdf/panda.urdf"), root.join("config/panda.yaml"));
-    Arc::new(RobotModel::load(&urdf, &settings).unwrap())
+    static ROBOT: std::sync::OnceLock<Arc<RobotModel>> = std::sync::OnceLock::new();
+    let load = || {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (urdf, settings) = (root.join("urdf/panda.urdf"), root.join("config/panda.yaml"));
+        Arc::new(RobotModel::load(&urdf, &settings).unwrap())
+    };
+    ROBOT.get_or_init(load).clone()
 }
 
 fn planner() -> Planner {

@@ -1,5 +1,7 @@
 //! Robots for tests: small ones, and the arms that ship.
 
+use std::sync::OnceLock;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -197,10 +199,16 @@ pub(crate) fn configurations(robot: &RobotModel, seed: u64) -> (Vec<Lanes>, Vec<
     (lanes, single)
 }
 
-/// A shipped arm, `panda` or `fr3`.
+/// A shipped arm, `panda` or `fr3`; read once, since fitting its spheres takes longer than most tests.
 pub(crate) fn shipped(arm: &str) -> RobotModel {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let urdf = root.join(format!("urdf/{arm}.urdf"));
-    let settings = root.join(format!("config/{arm}.yaml"));
-    RobotModel::load(&urdf, &settings).expect("the shipped robot")
+    static PANDA: OnceLock<RobotModel> = OnceLock::new();
+    static FR3: OnceLock<RobotModel> = OnceLock::new();
+    let known = if arm == "fr3" { &FR3 } else { &PANDA };
+    let load = || {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let urdf = root.join(format!("urdf/{arm}.urdf"));
+        let settings = root.join(format!("config/{arm}.yaml"));
+        RobotModel::load(&urdf, &settings).expect("the shipped robot")
+    };
+    known.get_or_init(load).clone()
 }

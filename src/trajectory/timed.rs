@@ -154,7 +154,11 @@ impl TimedTrajectory {
     /// State at `t_s`, clamped to the motion.
     pub fn sample(&self, t_s: f64) -> JointState {
         let spans = self.control_points.len() - (ORDER - 1);
-        let s = (t_s / self.spacing_s).clamp(0.0, spans as f64);
+        // At the end exactly: rounding of the quotient would leave a trace of velocity there.
+        let s = match t_s >= self.duration_s() {
+            true => spans as f64,
+            false => (t_s / self.spacing_s).clamp(0.0, spans as f64),
+        };
         let span = (s as usize).min(spans - 1);
         let u = s - span as f64;
         let v = 1.0 - u;
