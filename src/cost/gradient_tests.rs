@@ -254,7 +254,9 @@ fn end_terms_match_finite_differences() {
         grasp: turned(0.02, 0.3),
     });
     let grasp = GraspEnergy::new(field, NoiseSchedule::default(), &world_from_object);
-    let terms: [&dyn Cost; 1] = [&grasp];
+    let wanted = (world_from_object * turned(0.1, 0.1)).cast();
+    let target = PoseTarget::new(vec![wanted], 0.1, 0.08, 0.3);
+    let terms: [&dyn Cost; 2] = [&grasp, &target];
     for cost in terms {
         for t in [0.0, 0.6] {
             let pose = world_from_object * turned(0.06, 0.5);

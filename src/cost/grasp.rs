@@ -17,6 +17,8 @@ pub struct GraspEnergy {
     field: Arc<dyn EnergyField>,
     object_from_world: Isometry3<f32>,
     schedule: NoiseSchedule,
+    /// Rotation noise at the begin and at the end of the annealing [rad].
+    sigma_rad: [f32; 2],
     scratch: Mutex<Scratch>,
 }
 
@@ -44,20 +46,28 @@ impl GraspEnergy {
             field,
             object_from_world,
             schedule,
+            sigma_rad: [FIRST_SIGMA_RAD, FINAL_SIGMA_RAD],
             scratch: Mutex::default(),
         }
     }
 
+    /// The same energy annealed between other noise levels [rad]: wide ones where the seeds are anywhere.
+    pub fn annealed(mut self, first_sigma_rad: f32, final_sigma_rad: f32) -> Self {
+        self.sigma_rad = [first_sigma_rad, final_sigma_rad];
+        self
+    }
+
     /// Rotation noise [rad] at a place of the annealing, 1 (begin) to 0 (end): geometric between the two.
-    fn sigma_rad(annealing: f32) -> f32 {
-        FINAL_SIGMA_RAD * (FIRST_SIGMA_RAD / FINAL_SIGMA_RAD).powf(annealing)
+    fn sigma_rad(&self, annealing: f32) -> f32 {
+        let [first, last] = self.sigma_rad;
+        last * (first / last).powf(annealing)
     }
 
     /// Energy of one pose at the final level, at which the field's sampler ranks its grasps too.
     pub fn energy(&self, world_from_gripper: &Isometry3<f32>) -> f32 {
         let pose = self.object_from_world * world_from_gripper;
         let (mut energy, mut gradient) = ([0.0], [[0.0; 6]]);
-        let t = self.schedule.level(Self::sigma_rad(0.0));
+        let t = self.schedule.level(self.sigma_rad(0.0));
         self.field.evaluate(&[pose], t, &mut energy, &mut gradient);
         energy[0]
     }
@@ -89,7 +99,7 @@ impl Cost for GraspEnergy {
         energy.resize(out.len(), 0.0);
         gradient.clear();
         gradient.resize(out.len(), [0.0; 6]);
-        let t = self.schedule.level(Self::sigma_rad(ends.annealing));
+        let t = self.schedule.level(self.sigma_rad(ends.annealing));
         self.field
             .evaluate(object_from_gripper, t, energy, gradient);
         let (linear, angular) = (

@@ -12,6 +12,7 @@ mod joint_limits;
 #[cfg(test)]
 pub(crate) mod kernel_checks;
 mod motion_limits;
+mod pose_target;
 pub mod scene_collision;
 pub mod self_collision;
 mod smoothness;
@@ -27,6 +28,7 @@ pub use approach::Approach;
 pub use grasp::GraspEnergy;
 pub use joint_limits::JointLimitHinge;
 pub use motion_limits::MotionLimitHinge;
+pub use pose_target::PoseTarget;
 pub use scene_collision::SceneCollision;
 pub use self_collision::SelfCollision;
 pub use smoothness::Smoothness;

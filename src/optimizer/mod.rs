@@ -8,10 +8,12 @@
 mod breakdown;
 mod clearance;
 mod collision;
+mod configuration;
 #[cfg(test)]
 mod end_tests;
 mod ends;
 mod langevin;
+mod normal_equations;
 mod objective;
 mod particle;
 mod path_rules;
@@ -22,6 +24,7 @@ mod step;
 pub use breakdown::{CostBreakdown, TermValue};
 pub use clearance::ClearanceRamp;
 pub use collision::{ActivePairs, CollisionTerms, Included, Nearest};
+pub use configuration::{Configuration, ConfigurationProblem, ConfigurationSettings};
 pub use langevin::{annealed_langevin, CandidateCheck, Interrupted, Report, Run};
 pub use objective::{Objective, Pass, Workspace};
 pub use particle::{Candidate, GoalPoint, Origin, Particle};

@@ -12,8 +12,9 @@ use super::held::HeldObject;
 use super::place::{FoundPlace, NoPlace, PlaceSite};
 use super::request::{Goal, PlanRequest};
 use super::result::Stage;
+use super::sampled_ends;
 use super::session::Session;
-use super::settings::PlannerSettings;
+use super::settings::{GraspEnds, PlannerSettings};
 use super::straight;
 use super::world::{joint_row, joint_values, World};
 use crate::geometry::Pose;
@@ -95,6 +96,10 @@ pub fn find(
             object,
             world_from_object: pose,
         } => {
+            if settings.grasp_ends == GraspEnds::AsSampled {
+                let (count, movable) = (request.num_particles, settings.joint_grasp);
+                return sampled_ends::draw(world, object, pose, count, movable, request.seed, rng);
+            }
             // Where none of those that every request gets can be used, others may.
             let fresh = || grasps::sample(object, settings.grasp_samples, request.seed);
             let draws: [&dyn Fn() -> Vec<GraspOffer>; 2] = [&|| grasps::kept(object), &fresh];

@@ -5,6 +5,7 @@
 
 mod branches;
 mod checker;
+mod configurations;
 mod constraints;
 mod error;
 mod facade;
@@ -18,6 +19,7 @@ mod problem;
 mod replan;
 mod request;
 mod result;
+mod sampled_ends;
 mod seeds;
 mod session;
 mod settings;
@@ -31,6 +33,7 @@ pub mod verify;
 mod warm;
 mod world;
 
+pub use configurations::{grasp_configurations, keep_arm_clear};
 pub use constraints::{Applies, Breach, ConstraintKind, Guarded, PathConstraint};
 pub use error::{Contact, GraspCounts, PlanError};
 pub use facade::Planner;
@@ -41,4 +44,4 @@ pub use request::{Goal, PlanRequest};
 pub use result::{
     GripperAction, Phase, PhaseKind, Plan, PlannedGrasp, Progress, Stage, StageTiming,
 };
-pub use settings::PlannerSettings;
+pub use settings::{GraspEnds, PlannerSettings};

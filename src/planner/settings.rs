@@ -4,6 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimizer::OptimizerSettings;
 
+/// Where motions to a grasp end before the optimiser moves them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GraspEnds {
+    /// At the most promising of those grasps that can be reached, approached and lifted from.
+    #[default]
+    Chosen,
+    /// At a new sample of the field for each straight seed, in any joint branch: the paper's experiment, for comparisons.
+    AsSampled,
+}
+
 /// Settings of the planner. Lengths in m, joint steps in rad or m.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +38,7 @@ pub struct PlannerSettings {
     pub ik_branches: usize,
     /// New grasps drawn from the field where none of those kept with the object can be used.
     pub grasp_samples: usize,
+    pub grasp_ends: GraspEnds,
     /// Whether the grasp energy moves the final configuration together with the motion.
     pub joint_grasp: bool,
     /// A moved grasp may have at most this much more energy than the sampled one it came from.
@@ -74,6 +86,7 @@ impl Default for PlannerSettings {
             ik_batches_limit: 160,
             ik_branches: 8,
             grasp_samples: 64,
+            grasp_ends: GraspEnds::default(),
             joint_grasp: true,
             grasp_energy_slack: 0.5,
             seed_noise_rad: 0.4,

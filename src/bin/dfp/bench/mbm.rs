@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context};
 use diffusion_field_planner::geometry::Pose;
+use diffusion_field_planner::optimizer::Sampling;
 use diffusion_field_planner::planner::{
     Goal, Plan, PlanError, PlanRequest, Planner, PlannerSettings,
 };
@@ -17,7 +18,7 @@ use diffusion_field_planner::robot::{JointLimitOverride, RobotModel, RobotSettin
 use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
 use nalgebra::{Quaternion, Translation3, UnitQuaternion};
 
-use super::statistics::{print_table, timed, to_json, Figures, Outcome};
+use super::statistics::{print_table, timed, to_json, Failure, Figures, Outcome};
 
 /// MotionBenchMaker problems: joint goals, or pose goals with free choice of the joint branch.
 #[derive(clap::Args)]
@@ -38,6 +39,9 @@ pub struct Args {
     /// No sampling-based seeds: diffusion from straight lines alone.
     #[arg(long)]
     pure: bool,
+    /// Steps with the paper's annealed Langevin noise.
+    #[arg(long)]
+    langevin: bool,
     /// Straight seeds; 12, and 32 with --pure.
     #[arg(long)]
     particles: Option<usize>,
@@ -47,7 +51,7 @@ pub struct Args {
     /// Only this scene.
     #[arg(long)]
     scene: Option<String>,
-    /// Writes every trajectory at 4 kHz as text: `T scene number samples`, then `time q qd qdd` rows.
+    /// Writes every trajectory at 4 kHz as text: `T scene index samples`, then `time q qd qdd` rows.
     #[arg(long)]
     trajectories: Option<PathBuf>,
     #[arg(long, default_value_t = 0)]
@@ -63,7 +67,9 @@ enum GoalKind {
     Pose,
 }
 
-/// Franka's published acceleration and jerk limits of the Panda [rad/s^2, rad/s^3], which the URDF does not carry.
+/// Franka's published limits of the Panda [rad/s, rad/s^2, rad/s^3]: the benchmark's URDF allows a tenth more speed, and carries
+/// neither acceleration nor jerk.
+const PANDA_VELOCITY: [f64; 7] = [2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61];
 const PANDA_ACCELERATION: [f64; 7] = [15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0];
 const PANDA_JERK: [f64; 7] = [7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0];
 /// Finger joints of the benchmark's robot [m].
@@ -71,6 +77,8 @@ const PANDA_FINGERS_M: f64 = 0.065;
 
 pub(super) struct Problem {
     pub scene: String,
+    /// The problem's own number in its scene.
+    index: String,
     pub start: Vec<f64>,
     pub goal: Vec<f64>,
     pub obstacles: Scene,
@@ -88,6 +96,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.pure {
         settings.tree_seeds = 0;
     }
+    if args.langevin {
+        settings.optimizer.sampling = Sampling::Langevin;
+    }
     let mut planner = Planner::new(robot.clone(), settings);
     let mut file = match &args.trajectories {
         Some(path) => Some(std::io::BufWriter::new(std::fs::File::create(path)?)),
@@ -97,7 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let selected = problems
         .into_iter()
         .filter(|p| args.scene.as_ref().is_none_or(|s| *s == p.scene));
-    for (number, problem) in selected.step_by(args.stride.max(1)).enumerate() {
+    for problem in selected.step_by(args.stride.max(1)) {
         let goal = match args.goal {
             GoalKind::Joint => Goal::Joints(problem.goal.clone()),
             GoalKind::Pose => Goal::Pose {
@@ -113,30 +124,36 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (time_ms, result) =
             timed(|| planner.plan(&request, &mut |_| ControlFlow::Continue(())));
         if let (Some(file), Ok(plan)) = (&mut file, &result) {
-            write_trajectory(file, &problem.scene, number, plan)?;
+            write_trajectory(file, &problem.scene, &problem.index, plan)?;
         }
         if matches!(result, Err(PlanError::StartInCollision(_))) {
             eprintln!(
-                "{} number {number}: start in collision, counted as failed",
-                problem.scene
+                "{} {}: start in collision, counted as failed",
+                problem.scene, problem.index
             );
         }
         outcomes.push(Outcome {
             scene: problem.scene,
             time_ms,
-            result: result.map(|p| Figures::of(&p)),
+            result: result
+                .map(|p| Figures::of(&p, &robot.limits))
+                .map_err(Failure::Planner),
         });
     }
-    let name = match (args.goal, args.pure) {
-        (GoalKind::Joint, false) => "mbm_joint",
-        (GoalKind::Joint, true) => "mbm_joint_pure",
-        (GoalKind::Pose, false) => "mbm_pose",
-        (GoalKind::Pose, true) => "mbm_pose_pure",
-    };
+    let mut name = String::from(match args.goal {
+        GoalKind::Joint => "mbm_joint",
+        GoalKind::Pose => "mbm_pose",
+    });
+    if args.pure {
+        name += "_pure";
+    }
+    if args.langevin {
+        name += "_langevin";
+    }
     if args.json {
-        println!("{}", to_json(name, &outcomes, args.seed));
+        println!("{}", to_json(&name, &outcomes, args.seed));
     } else {
-        print_table(name, &outcomes);
+        print_table(&name, &outcomes, args.seed);
     }
     Ok(())
 }
@@ -153,6 +170,7 @@ pub(super) fn load_robot(
         std::fs::read_to_string(urdf).with_context(|| format!("reading {}", urdf.display()))?;
     for j in 0..PANDA_JERK.len() {
         let limits = JointLimitOverride {
+            velocity: Some(PANDA_VELOCITY[j]),
             acceleration: Some(PANDA_ACCELERATION[j]),
             jerk: Some(PANDA_JERK[j]),
             ..JointLimitOverride::default()
@@ -210,6 +228,7 @@ fn parse_problem(words: &[&str], dof: usize) -> anyhow::Result<Problem> {
     let (start, goal) = (joints[..dof].to_vec(), joints[dof..].to_vec());
     Ok(Problem {
         scene: words[1].into(),
+        index: words[2].into(),
         start,
         goal,
         obstacles: Scene::default(),
@@ -252,13 +271,13 @@ fn parse_obstacle(words: &[&str], problem: &mut Problem) -> anyhow::Result<()> {
 fn write_trajectory(
     file: &mut impl Write,
     scene: &str,
-    number: usize,
+    index: &str,
     plan: &Plan,
 ) -> anyhow::Result<()> {
     const PERIOD_S: f64 = 1.0 / 4000.0;
     for phase in &plan.phases {
         let points = phase.trajectory.points(PERIOD_S);
-        writeln!(file, "T {scene} {number} {}", points.len())?;
+        writeln!(file, "T {scene} {index} {}", points.len())?;
         for point in points {
             let s = &point.state;
             let row: Vec<String> = std::iter::once(&point.time_s)

@@ -14,13 +14,14 @@ use diffusion_field_planner::planner::{
     prepare_grasps, Goal, PlanRequest, Planner, PlannerSettings,
 };
 use diffusion_field_planner::robot::RobotModel;
-use diffusion_field_planner::scene::{Scene, SceneObject, Shape, SignedDistance, TriangleMesh};
+use diffusion_field_planner::scene::{Scene, SceneObject, Shape, TriangleMesh};
 use nalgebra::{Translation3, UnitQuaternion};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde_json::{json, Value};
 
-use super::statistics::{print_table, timed, to_json, Figures, Outcome};
+use super::problem_file;
+use super::statistics::{print_table, timed, to_json, Failure, Figures, Outcome};
 
 /// Random mug poses on a table with two boxes in the way; mugs are procedural, never seen in training.
 #[derive(clap::Args)]
@@ -115,7 +116,7 @@ fn plan(
         joint_grasp: !args.decoupled,
         ..PlannerSettings::default()
     };
-    let mut planner = Planner::new(robot, settings);
+    let mut planner = Planner::new(robot.clone(), settings);
     let mut outcomes = Vec::new();
     for (index, case) in cases.into_iter().enumerate() {
         let goal = Goal::Grasp {
@@ -131,13 +132,15 @@ fn plan(
         outcomes.push(Outcome {
             scene: "mug".into(),
             time_ms,
-            result: result.map(|p| Figures::of(&p)),
+            result: result
+                .map(|p| Figures::of(&p, &robot.limits))
+                .map_err(Failure::Planner),
         });
     }
     if args.json {
         println!("{}", to_json("pick", &outcomes, args.seed));
     } else {
-        print_table("pick", &outcomes);
+        print_table("pick", &outcomes, args.seed);
     }
     Ok(())
 }
@@ -157,11 +160,16 @@ fn write(
     let robot = json!({"urdf": absolute(&args.urdf)?, "settings": absolute(&args.settings)?});
     for (index, case) in cases.iter().enumerate() {
         let name = &meshes[case.mug].0;
-        let obstacles: Vec<Value> = case.scene.objects.iter().map(obstacle).collect();
+        let obstacles: Vec<Value> = case
+            .scene
+            .objects
+            .iter()
+            .map(problem_file::box_obstacle)
+            .collect();
         let problem = json!({
             "robot": robot,
             "start": START_RAD,
-            "objects": [{"name": name, "mesh": format!("{name}.obj"), "pose": pose(&case.world_from_object)}],
+            "objects": [{"name": name, "mesh": format!("{name}.obj"), "pose": problem_file::pose(&case.world_from_object)}],
             "obstacles": obstacles,
             "task": {"grasp": name},
             "settings": {"seed": args.seed + index as u64, "time_limit_s": 10.0},
@@ -171,19 +179,6 @@ fn write(
     }
     eprintln!("{} problems in {}", cases.len(), folder.display());
     Ok(())
-}
-
-fn pose(pose: &Pose) -> Value {
-    let q = pose.rotation.quaternion();
-    let p = pose.translation.vector;
-    json!({"position_m": [p.x, p.y, p.z], "quaternion_xyzw": [q.i, q.j, q.k, q.w]})
-}
-
-/// Every obstacle here is a box.
-fn obstacle(object: &SceneObject) -> Value {
-    let (low, high) = object.shape.bounds();
-    let size = high - low;
-    json!({"name": object.name, "box": [size.x, size.y, size.z], "pose": pose(&object.world_from_object)})
 }
 
 /// Upright, anywhere on the part of the table that the arm reaches, turned at random.

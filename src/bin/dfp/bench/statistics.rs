@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use diffusion_field_planner::lanes::LANES;
 use diffusion_field_planner::planner::{Plan, PlanError};
+use diffusion_field_planner::robot::JointLimits;
+use diffusion_field_planner::trajectory::{
+    rest_to_rest_duration_s, JointRow, MotionLimits, TimedTrajectory,
+};
 use serde_json::{json, Value};
 
 /// What is kept of one planned problem.
@@ -11,7 +16,32 @@ pub struct Outcome {
     pub scene: String,
     /// Wall time of the request [ms].
     pub time_ms: f64,
-    pub result: Result<Figures, PlanError>,
+    pub result: Result<Figures, Failure>,
+}
+
+/// Why a problem counts as failed.
+pub enum Failure {
+    Planner(PlanError),
+    /// A plan came back, but the benchmark's own judge refuses it.
+    Judge(&'static str),
+}
+
+impl Failure {
+    fn code(&self) -> u16 {
+        match self {
+            Failure::Planner(error) => error.code(),
+            Failure::Judge(_) => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Planner(error) => error.fmt(f),
+            Failure::Judge(reason) => write!(f, "judged: {reason}"),
+        }
+    }
 }
 
 /// Processor and number of cores.
@@ -28,20 +58,32 @@ pub fn hardware() -> String {
 /// Figures of a plan.
 pub struct Figures {
     pub duration_s: f64,
+    /// What a straight motion between the ends of each phase takes at least, obstacles and jerk left out [s].
+    pub floor_s: f64,
     pub path: f64,
     pub clearance_m: f64,
     pub limit_ratio: f64,
     pub iterations: u32,
-    pub stages_ms: [f64; 6],
+    pub stages_ms: [f64; 7],
     pub grasp_energy: Option<f64>,
 }
 
 impl Figures {
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &Plan, limits: &JointLimits) -> Self {
+        let limits = MotionLimits::new(&limits.velocity, &limits.acceleration, &limits.jerk);
+        let floor_s = |trajectory: &TimedTrajectory| {
+            let at = |time_s: f64| row(&trajectory.sample(time_s).position);
+            rest_to_rest_duration_s(at(0.0), at(trajectory.duration_s()), &limits)
+        };
         let v = &plan.verification;
         let t = &plan.timing;
         Self {
             duration_s: plan.duration_s(),
+            floor_s: plan
+                .phases
+                .iter()
+                .map(|p| f64::from(floor_s(&p.trajectory)))
+                .sum(),
             path: plan.phases.iter().map(|p| p.trajectory.path_length()).sum(),
             clearance_m: v.min_clearance_m,
             limit_ratio: v
@@ -56,14 +98,25 @@ impl Figures {
                 t.anneal_ms,
                 t.refine_ms,
                 t.verify_ms,
+                t.transfer_ms,
             ],
             grasp_energy: plan.grasp.as_ref().and_then(|g| g.energy),
         }
     }
 }
 
+fn row(q: &[f64]) -> JointRow {
+    let mut row = [0.0f32; LANES];
+    for (r, &v) in row.iter_mut().zip(q) {
+        *r = v as f32;
+    }
+    JointRow::new(row)
+}
+
 /// Names of [`Figures::stages_ms`].
-const STAGES: [&str; 6] = ["prepare", "goals", "seed", "anneal", "refine", "verify"];
+const STAGES: [&str; 7] = [
+    "prepare", "goals", "seed", "anneal", "refine", "verify", "transfer",
+];
 
 /// Runs one request and takes its wall time.
 pub fn timed<'a>(
@@ -92,11 +145,22 @@ pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+/// Sum of the durations over the sum of their lower bounds.
+fn over_floor(figures: &[&Figures]) -> f64 {
+    let sum = |f: fn(&Figures) -> f64| figures.iter().map(|x| f(x)).sum::<f64>();
+    sum(|f| f.duration_s) / sum(|f| f.floor_s)
+}
+
 /// Prints one row for each scene and one for all, then the reasons of failures.
-pub fn print_table(name: &str, outcomes: &[Outcome]) {
+pub fn print_table(name: &str, outcomes: &[Outcome], seed: u64) {
+    let first = outcomes.first().map_or(f64::NAN, |o| o.time_ms);
     println!(
-        "{name:<18} {:>9} | {:>7} {:>7} {:>7} {:>7} ms | {:>6} s {:>6} path | clearance p10 {:>5} p50 mm | stages ms (mean): {}",
-        "success", "p50", "p95", "p98", "max", "mean", "mean", "", STAGES.join(" ")
+        "{name}: seed {seed}, first call {first:.1} ms, {}",
+        hardware()
+    );
+    println!(
+        "{:<18} {:>9} | {:>7} {:>7} {:>7} {:>7} ms | {:>6} s ({:>6}) {:>6} path | clearance p10 {:>5} p50 mm | stages ms (mean): {}",
+        "", "success", "p50", "p95", "p98", "max", "mean", "/floor", "mean", "", STAGES.join(" ")
     );
     let mut scenes: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
     for outcome in outcomes {
@@ -135,7 +199,7 @@ fn print_row(scene: &str, outcomes: &[&Outcome]) {
         })
         .collect();
     println!(
-        "{scene:<18} {:>4}/{:<4} | {:>7.2} {:>7.2} {:>7.2} {:>7.2}    | {:>6.3}   {:>6.2}      | {:>19.1} {:>5.1}    | {}",
+        "{scene:<18} {:>4}/{:<4} | {:>7.2} {:>7.2} {:>7.2} {:>7.2}    | {:>6.3}   ({:>6.3}) {:>6.2}      | {:>19.1} {:>5.1}    | {}",
         figures.len(),
         outcomes.len(),
         percentile(&times, 0.5),
@@ -143,6 +207,7 @@ fn print_row(scene: &str, outcomes: &[&Outcome]) {
         percentile(&times, 0.98),
         percentile(&times, 1.0),
         mean(&figures.iter().map(|f| f.duration_s).collect::<Vec<_>>()),
+        over_floor(&figures),
         mean(&figures.iter().map(|f| f.path).collect::<Vec<_>>()),
         percentile(&clearances, 0.1),
         percentile(&clearances, 0.5),
@@ -177,8 +242,10 @@ pub fn to_json(name: &str, outcomes: &[Outcome], seed: u64) -> Value {
         "p50_ms": finite(percentile(&times, 0.5)),
         "p95_ms": finite(percentile(&times, 0.95)),
         "p98_ms": finite(percentile(&times, 0.98)),
+        "first_ms": finite(outcomes.first().map_or(f64::NAN, |o| o.time_ms)),
         "max_ms": finite(percentile(&times, 1.0)),
         "duration_mean_s": finite(mean(&durations)),
+        "duration_over_floor": finite(over_floor(&figures)),
         "duration_median_s": finite(percentile(&durations, 0.5)),
         "path_mean_rad": finite(mean(&paths)),
         "clearance_p10_m": finite(percentile(&clearances, 0.1)),
@@ -187,7 +254,7 @@ pub fn to_json(name: &str, outcomes: &[Outcome], seed: u64) -> Value {
         "iterations_mean": finite(mean(&of(|f| f64::from(f.iterations)))),
         "grasp_energy_median": finite(percentile(&energies, 0.5)),
         "seed": seed,
-        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "hardware": hardware(),
         "failures": failures,
     })
 }
