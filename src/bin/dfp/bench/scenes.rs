@@ -96,27 +96,32 @@ pub struct TaskScene {
     pub lift_m: f64,
 }
 
-/// The scene of this number; equal arguments give equal scenes.
+/// The scene of this number; equal arguments give equal scenes. An object that nowhere leaves the hand room gives way to the next.
 pub fn draw(task: Task, items: &[Item], seed: u64, index: usize) -> anyhow::Result<TaskScene> {
-    const TRIES: usize = 500;
+    const TRIES: usize = 100;
     let stream = seed.wrapping_mul(1_000_003).wrapping_add(index as u64);
     let mut rng = Pcg64Mcg::seed_from_u64(stream.wrapping_mul(8).wrapping_add(task as u64));
-    for _ in 0..TRIES {
-        let item = index % items.len();
-        let drawn = match task {
-            Task::Pick => pick(&items[item], &mut rng),
-            Task::Reorient => reorient(&items[item], &mut rng),
-            Task::Shelf => shelf(&items[item], &mut rng),
-            Task::Niche => niche(&items[item], &mut rng),
-        };
-        let Some(mut scene) = drawn else { continue };
-        if makes_sense(&items[item], &scene) {
-            scene.item = item;
-            scene.name = format!("{}_{index:03}", task.name());
-            return Ok(scene);
+    for turn in 0..items.len() {
+        let item = (index + turn) % items.len();
+        for _ in 0..TRIES {
+            let drawn = match task {
+                Task::Pick => pick(&items[item], &mut rng),
+                Task::Reorient => reorient(&items[item], &mut rng),
+                Task::Shelf => shelf(&items[item], &mut rng),
+                Task::Niche => niche(&items[item], &mut rng),
+            };
+            let Some(mut scene) = drawn else { continue };
+            if makes_sense(&items[item], &scene) {
+                scene.item = item;
+                scene.name = format!("{}_{index:03}", task.name());
+                return Ok(scene);
+            }
         }
     }
-    bail!("no {} scene number {index} in {TRIES} draws", task.name())
+    bail!(
+        "no {} scene number {index} in {TRIES} draws of each object",
+        task.name()
+    )
 }
 
 /// So many of the data generator's grasps must leave room for the hand, the same at both places.
