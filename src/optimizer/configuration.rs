@@ -228,7 +228,7 @@ impl<'a> ConfigurationProblem<'a> {
         };
         for iteration in steps.clone() {
             let left = left(iteration);
-            let refresh = (iteration - steps.start) % REFRESH_PERIOD == 0;
+            let refresh = (iteration - steps.start).is_multiple_of(REFRESH_PERIOD);
             self.linearise(settings, left, refresh, ws);
             self.step(settings, settings.temperature * left * left, rng, ws);
         }

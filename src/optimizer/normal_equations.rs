@@ -47,9 +47,9 @@ impl NormalEquations {
     pub fn add_curvature(&mut self, d: &[Lanes], curvature: Lanes) {
         for i in 0..self.dof {
             let scaled = curvature * d[i];
-            for j in 0..=i {
-                let entry = &mut self.matrix[i * self.dof + j];
-                *entry = scaled.mul_add(d[j], *entry);
+            let row = &mut self.matrix[i * self.dof..=i * self.dof + i];
+            for (entry, d) in row.iter_mut().zip(d) {
+                *entry = scaled.mul_add(*d, *entry);
             }
         }
     }
@@ -140,13 +140,13 @@ mod tests {
         system.factor();
         system.solve_lower();
         system.solve_upper();
-        for i in 0..N {
+        for (i, wanted) in right.iter().enumerate() {
             let mut product = ZERO;
-            for j in 0..N {
+            for (j, solution) in system.gradient.iter().enumerate() {
                 let (a, b) = (i.max(j), i.min(j));
-                product = matrix[a * N + b].mul_add(system.gradient[j], product);
+                product = matrix[a * N + b].mul_add(*solution, product);
             }
-            for (found, wanted) in product.to_array().into_iter().zip(right[i].to_array()) {
+            for (found, wanted) in product.to_array().into_iter().zip(wanted.to_array()) {
                 assert!((found - wanted).abs() < 1e-3, "{found} against {wanted}");
             }
         }

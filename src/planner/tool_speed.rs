@@ -106,12 +106,12 @@ impl<'a> Peak<'a> {
             Part::Angular => &self.angular_arms,
         };
         let (mut direct, mut moved, mut turned) = (0.0, 0.0, 0.0);
-        for j in 0..arms.len() {
+        for (j, arm) in arms.iter().enumerate() {
             let acceleration = a.acceleration[j].abs().max(b.acceleration[j].abs());
             let velocity =
                 a.velocity[j].abs().max(b.velocity[j].abs()) + 0.5 * acceleration * (to_s - from_s);
-            direct += arms[j] * acceleration;
-            moved += arms[j] * velocity;
+            direct += arm * acceleration;
+            moved += arm * velocity;
             turned += self.angular_arms[j] * velocity;
         }
         let coupling = if part == Part::Linear { 2.0 } else { 1.0 };

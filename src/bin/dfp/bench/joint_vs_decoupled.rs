@@ -191,13 +191,11 @@ fn print(task: Task, seed: u64, joint: &[Run], decoupled: &[Run], default: &[Run
         hardware()
     );
     println!("  particles |  joint  mean ms | decoupled  mean ms");
-    for batch in 0..batches(joint).max(batches(decoupled)) {
+    let ran = batches(joint).max(batches(decoupled));
+    for (batch, particles) in PARTICLES.iter().enumerate().take(ran) {
         let ((a, a_ms), (b, b_ms)) = (after(joint, batch), after(decoupled, batch));
         let (a, b) = (a as f64 / n, b as f64 / n);
-        println!(
-            "  {:>9} |  {a:>5.2} {a_ms:>8.1} | {b:>9.2} {b_ms:>8.1}",
-            PARTICLES[batch]
-        );
+        println!("  {particles:>9} |  {a:>5.2} {a_ms:>8.1} | {b:>9.2} {b_ms:>8.1}");
     }
     println!("  within ms |  joint | decoupled | default (hybrid)");
     for time_ms in TIMES_MS {
