@@ -464,11 +464,18 @@ mod tests {
         assert!(found.windows(2).all(|w| w[0].cost <= w[1].cost));
         let gripper = robot.gripper.as_ref().unwrap();
         let at = |q: &[f64]| robot.kinematics.tool_pose(q) * gripper.tool_from_gripper;
-        let reached = found.iter().filter(|c| {
+        let reaches = |c: &&Configuration| {
             let inside = robot.limits.violation(&c.q, 1e-5).is_none();
             inside && difference(&grasp, &at(&c.q)).amax() < 2e-3
-        });
-        assert!(reached.count() >= 16, "most of the samples");
+        };
+        assert!(
+            reaches(&&found[0]),
+            "the cheapest: {:?}",
+            difference(&grasp, &at(&found[0].q))
+        );
+        // The rest ends in other minima: limits and collisions count from the first step on.
+        let reached = found.iter().filter(reaches).count();
+        assert!(reached >= 4, "{reached} of 32");
         let again = problem.solve(&settings, 32, &mut Pcg64Mcg::seed_from_u64(3));
         assert_eq!(found, again);
     }

@@ -18,7 +18,7 @@ use crate::scene::SignedDistance;
 
 /// Cavities are filled where a ball of this radius does not get in, m.
 const OPENING_RADIUS_M: f64 = 0.06;
-/// How far the balls may stick out of the filled body, m; by the free balls' spacing up to 2 mm more.
+/// How far the balls may stick out of the filled body, m; by the free balls' spacing up to 2.5 mm more.
 const OVER_COVER_M: f64 = 0.008;
 /// Spacing of the places where free balls are tried, and of the balls' possible centres, m.
 const FREE_SPACING_M: f64 = 0.01;
@@ -210,7 +210,7 @@ mod tests {
         for s in &spheres {
             let center = Point3::from(s.center_m.map(f64::from));
             let out = full.distance(&center) + f64::from(s.radius_m);
-            assert!(out < OVER_COVER_M + 2e-3, "{s:?} sticks out by {out}");
+            assert!(out < OVER_COVER_M + 2.5e-3, "{s:?} sticks out by {out}");
         }
         let outside = cup_points(false);
         for p in outside.iter().filter(|p| p.z < 0.049) {

@@ -99,9 +99,10 @@ pub struct TaskScene {
 /// The scene of this number; equal arguments give equal scenes. An object that nowhere leaves the hand room gives way to the next.
 pub fn draw(task: Task, items: &[Item], seed: u64, index: usize) -> anyhow::Result<TaskScene> {
     const TRIES: usize = 100;
+    const ROUNDS: usize = 5;
     let stream = seed.wrapping_mul(1_000_003).wrapping_add(index as u64);
     let mut rng = Pcg64Mcg::seed_from_u64(stream.wrapping_mul(8).wrapping_add(task as u64));
-    for turn in 0..items.len() {
+    for turn in 0..ROUNDS * items.len() {
         let item = (index + turn) % items.len();
         for _ in 0..TRIES {
             let drawn = match task {
@@ -119,8 +120,9 @@ pub fn draw(task: Task, items: &[Item], seed: u64, index: usize) -> anyhow::Resu
         }
     }
     bail!(
-        "no {} scene number {index} in {TRIES} draws of each object",
-        task.name()
+        "no {} scene number {index} in {} draws of each object",
+        task.name(),
+        ROUNDS * TRIES
     )
 }
 
