@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::generate::{Made, Shard};
 use super::grasp_file::{About, GraspFile, GraspFileError, ObjectSource, ENDING, FORMAT_VERSION};
-use super::label::Failure;
+use crate::field::Failure;
 use crate::geometry::Pose;
 use crate::robot::GripperDescription;
 use crate::scene::{MeshError, TriangleMesh};

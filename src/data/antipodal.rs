@@ -6,8 +6,8 @@ use rand_distr::{Distribution, StandardNormal, UnitSphere};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use super::label::{moved, Failure, FingerFace, Label, LabelLimits};
 use crate::field::contact::exits_along;
+use crate::field::{Failure, FingerFace, Label, LabelLimits};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 use crate::scene::mesh::SurfaceSampler;
@@ -166,7 +166,8 @@ fn knock(object_from_gripper: &Pose, gripper: &GripperGeometry, rng: &mut impl R
     let mut noise = |scale| Vector3::from_fn(|_, _| scale * rng.sample::<f64, _>(StandardNormal));
     let tips = Vector3::new(0.0, 0.0, gripper.tip_m);
     let turn = UnitQuaternion::from_scaled_axis(noise(KNOCK_RAD));
-    moved(object_from_gripper, tips + noise(KNOCK_M)) * turn * Translation3::from(-tips)
+    let moved = object_from_gripper * Translation3::from(tips + noise(KNOCK_M));
+    moved * turn * Translation3::from(-tips)
 }
 
 /// Two facing surface points whose normals lie in the cone about their connection.

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::antipodal::{antipodal_grasps, AntipodalSettings};
 use super::grasp_source::GraspSource;
-use super::label::{FingerFace, Label, LabelLimits};
 use super::metrics::{coverage, earth_movers_distance, PoseCost};
 use super::procedural::Category;
 use super::subject::Subject;
 use crate::field::contact::gripper_collides;
 use crate::field::{select_grasps, Grasp, ObjectError, SamplerSettings};
+use crate::field::{FingerFace, Label, LabelLimits};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 use crate::scene::SignedDistance;

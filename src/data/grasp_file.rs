@@ -10,8 +10,8 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::label::Failure;
 use super::procedural::{Category, ProceduralObject};
+use crate::field::Failure;
 use crate::geometry::Pose;
 use crate::robot::GripperDescription;
 use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh};

@@ -9,7 +9,6 @@ pub mod generate;
 pub mod grasp_file;
 pub mod grasp_source;
 pub mod implicit;
-pub mod label;
 pub mod metrics;
 pub mod procedural;
 pub mod smoothness;
@@ -30,7 +29,6 @@ pub use generate::{generate_folder, generate_object, GenerateSettings, Made, Sha
 pub use grasp_file::{load_folder, GraspFile, GraspFileError, ObjectSource};
 pub use grasp_source::{GraspSource, PreparedObject};
 pub use implicit::Solid;
-pub use label::{Failure, FingerFace, Label, LabelLimits};
 pub use procedural::{Category, ProceduralObject};
 pub use smoothness::{Descent, Ends, Slope, Testbed};
 pub use subject::Subject;

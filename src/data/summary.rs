@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::grasp_file::GraspFile;
-use super::label::Failure;
+use crate::field::Failure;
 
 /// Counts over the objects of a category.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

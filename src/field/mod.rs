@@ -8,6 +8,7 @@ mod clearance;
 pub mod contact;
 mod decoder;
 mod encoder;
+pub mod finger_face;
 pub mod igso3;
 mod lookup;
 pub mod near;
@@ -22,9 +23,12 @@ pub mod weights;
 pub mod network;
 
 pub use baked::BakedField;
+pub use finger_face::{Failure, FingerFace, Label, LabelLimits};
 pub use near::NearSurface;
 pub use object::{ObjectError, ObjectModel};
-pub use sampler::{sample_grasps, sample_poses, select_grasps, Grasp, SamplerSettings};
+pub use sampler::{
+    judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, SamplerSettings,
+};
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;
 pub use store::{ObjectStore, StoreError, StoredObject};

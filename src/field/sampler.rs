@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::contact::{close_gripper, gripper_collides};
+use super::finger_face::{FingerFace, Label, LabelLimits};
 use super::object::ObjectModel;
 use super::{BakedField, EnergyField};
 use crate::geometry::Pose;
@@ -52,6 +53,8 @@ pub struct SamplerSettings {
     pub filter: bool,
     /// Largest angle between the closing axis and the surface under a closed pad that the filter lets pass, deg.
     pub contact_cone_deg: f64,
+    /// The filter closes the fingers' whole faces too, inside this half angle, deg; 0: the pads alone, which is quicker.
+    pub face_cone_deg: f64,
     /// How far the gripper's surface may overlap the object before the filter counts it as touching, m.
     pub tolerance_m: f64,
     /// Grasps nearer to a better one than this, m and rad both, are dropped. Zero keeps all.
@@ -73,6 +76,7 @@ impl Default for SamplerSettings {
             clearance_m: 0.003,
             filter: true,
             contact_cone_deg: 20.0,
+            face_cone_deg: 0.0,
             tolerance_m: 0.001,
             distinct_m: 0.004,
             distinct_rad: 0.1,
@@ -114,6 +118,7 @@ pub fn select_grasps(
     count: usize,
     mut draw: impl FnMut(Range<u64>) -> Vec<(Pose, f32)>,
 ) -> Vec<Grasp> {
+    let filter = Filter::new(surface, gripper, settings);
     let mut found: Vec<Grasp> = Vec::new();
     let mut drawn = 0;
     for _ in 0..settings.max_rounds.max(1) {
@@ -127,7 +132,7 @@ pub fn select_grasps(
         drawn += draws;
         let judged = candidates
             .par_iter()
-            .filter_map(|(pose, energy)| judge(surface, gripper, settings, pose, *energy));
+            .filter_map(|(pose, energy)| filter.judge(pose, *energy));
         found.par_extend(judged);
         found.sort_by(|a, b| a.energy.total_cmp(&b.energy));
         found = distinct(found, settings);
@@ -156,29 +161,75 @@ pub fn sample_poses(
         .collect()
 }
 
-/// Closes the gripper on the object there; `None` if the filter drops the grasp.
-fn judge(
-    surface: &dyn SignedDistance,
-    gripper: &GripperGeometry,
+/// A pose as a grasp of the object, if the filter of `settings` lets it pass.
+pub fn judge_grasp(
+    object: &ObjectModel,
     settings: &SamplerSettings,
     object_from_gripper: &Pose,
     energy: f32,
 ) -> Option<Grasp> {
-    let closing = close_gripper(surface, object_from_gripper, gripper);
-    let keep = !settings.filter
-        || closing.is_inside_cone(settings.contact_cone_deg.to_radians())
-            && !gripper_collides(
-                surface,
-                object_from_gripper,
-                gripper,
-                gripper.max_opening_m,
-                -settings.tolerance_m,
-            );
-    (keep && energy.is_finite()).then_some(Grasp {
-        object_from_gripper: *object_from_gripper,
-        energy,
-        width_m: closing.width_m().unwrap_or(0.0).max(0.0),
-    })
+    let gripper = &object.field.settings().gripper;
+    let surface = object.near_surface(0.0);
+    Filter::new(&surface, gripper, settings).judge(object_from_gripper, energy)
+}
+
+/// What samples must pass.
+struct Filter<'a> {
+    surface: &'a dyn SignedDistance,
+    gripper: &'a GripperGeometry,
+    settings: &'a SamplerSettings,
+    face: Option<(FingerFace, LabelLimits)>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(
+        surface: &'a dyn SignedDistance,
+        gripper: &'a GripperGeometry,
+        settings: &'a SamplerSettings,
+    ) -> Self {
+        let cone_rad = settings.face_cone_deg.to_radians();
+        let limits = LabelLimits {
+            hold_cone_rad: cone_rad,
+            slip_cone_rad: cone_rad,
+            clearance_m: -settings.tolerance_m,
+        };
+        let with_faces = settings.filter && cone_rad > 0.0;
+        Self {
+            surface,
+            gripper,
+            settings,
+            face: with_faces.then(|| (FingerFace::new(gripper), limits)),
+        }
+    }
+
+    /// Closes the gripper on the object there; `None` if the filter drops the grasp.
+    fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Grasp> {
+        let Self {
+            surface,
+            gripper,
+            settings,
+            ..
+        } = *self;
+        let closing = close_gripper(surface, object_from_gripper, gripper);
+        let holds = |(face, limits): &(FingerFace, LabelLimits)| {
+            face.label(surface, object_from_gripper, limits) == Label::Holds
+        };
+        let keep = !settings.filter
+            || closing.is_inside_cone(settings.contact_cone_deg.to_radians())
+                && !gripper_collides(
+                    surface,
+                    object_from_gripper,
+                    gripper,
+                    gripper.max_opening_m,
+                    -settings.tolerance_m,
+                )
+                && self.face.as_ref().is_none_or(holds);
+        (keep && energy.is_finite()).then_some(Grasp {
+            object_from_gripper: *object_from_gripper,
+            energy,
+            width_m: closing.width_m().unwrap_or(0.0).max(0.0),
+        })
+    }
 }
 
 /// Best first, without near twins. A half turn about the approach axis swaps the fingers and is the same grasp.

@@ -20,7 +20,7 @@ use crate::geometry::Pose;
 use crate::scene::{MeshDistance, MeshError, TriangleMesh, VoxelGrid};
 
 /// Raised by every change of the prepared file.
-const FORMAT: &str = "dfp prepared object 1";
+const FORMAT: &str = "dfp prepared object 2";
 const FORMAT_KEY: &str = "format";
 const MESH_KEY: &str = "mesh";
 const WEIGHTS_KEY: &str = "weights";

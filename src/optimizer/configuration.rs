@@ -16,6 +16,7 @@ use crate::cost::{ActiveSet, Cost, EndTerm, Ends, SceneCollision, SelfCollision}
 use crate::geometry::Pose;
 use crate::lanes::{add, cross, horizontal_max, splat, Lanes, LANES, ZERO};
 use crate::robot::{BodyWrenches, KinematicState, RobotModel};
+use crate::trajectory::{rows_to_lanes, JointRow};
 use nalgebra::Isometry3;
 
 /// How configurations are optimised. Angles in rad, lengths in m.
@@ -108,6 +109,24 @@ pub struct ConfigurationWorkspace {
     end_terms: Vec<EndTerm>,
 }
 
+impl ConfigurationWorkspace {
+    /// The sixteen configurations with their costs.
+    fn configurations(&self, cost: &ConfigurationCost) -> Vec<Configuration> {
+        let (total, ends) = (cost.total.to_array(), cost.ends.to_array());
+        (0..LANES)
+            .map(|lane| Configuration {
+                q: self
+                    .q
+                    .iter()
+                    .map(|q| f64::from(q.as_array()[lane]))
+                    .collect(),
+                cost: total[lane],
+                end_value: ends[lane],
+            })
+            .collect()
+    }
+}
+
 /// Costs of sixteen configurations.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigurationCost {
@@ -196,14 +215,36 @@ impl<'a> ConfigurationProblem<'a> {
         }
         ws.q.clone_from(&ws.best_q);
         let cost = self.anneal(settings, trial..settings.iterations, rng, ws);
-        let (total, ends) = (cost.total.to_array(), cost.ends.to_array());
-        (0..LANES)
-            .map(|lane| Configuration {
-                q: ws.q.iter().map(|q| f64::from(q.as_array()[lane])).collect(),
-                cost: total[lane],
-                end_value: ends[lane],
-            })
-            .collect()
+        ws.configurations(&cost)
+    }
+
+    /// Configurations descended from given ones, in their order.
+    pub fn solve_from(
+        &self,
+        starts: &[JointRow],
+        settings: &ConfigurationSettings,
+        rng: &mut impl Rng,
+    ) -> Vec<Configuration> {
+        let mut ws = self.new_workspace();
+        let mut found = Vec::with_capacity(starts.len().next_multiple_of(LANES));
+        for chunk in starts.chunks(LANES) {
+            let rows = std::array::from_fn(|lane| chunk[lane.min(chunk.len() - 1)]);
+            rows_to_lanes(&rows, &mut ws.q);
+            let cost = self.anneal(settings, 0..settings.iterations, rng, &mut ws);
+            found.extend(ws.configurations(&cost).into_iter().take(chunk.len()));
+        }
+        found
+    }
+
+    /// Weighted costs of sixteen configurations at the coarsest noise.
+    pub fn coarse_costs(
+        &self,
+        q: &[Lanes],
+        settings: &ConfigurationSettings,
+        ws: &mut ConfigurationWorkspace,
+    ) -> [f32; LANES] {
+        ws.q.copy_from_slice(q);
+        self.linearise(settings, 1.0, true, ws).total.to_array()
     }
 
     fn draw_start(&self, rng: &mut impl Rng, ws: &mut ConfigurationWorkspace) {
@@ -400,11 +441,13 @@ mod tests {
         let gripper = robot.gripper.as_ref().unwrap();
         let grasp = robot.kinematics.tool_pose(&READY) * gripper.tool_from_gripper;
         let tips = grasp * nalgebra::Point3::new(0.0, 0.0, gripper.geometry.tip_m);
-        let table = Pose::translation(0.0, 0.0, tips.z - below_m);
+        // A board that ends before the robot's column: what always collides would be most of the cost.
+        let half_extents_m = [0.25, 0.4, 0.02];
+        let table = Pose::translation(tips.x + 0.05, tips.y, tips.z - below_m - half_extents_m[2]);
         let ball = Shape::Sphere { radius_m: 0.1 };
         let scene = Scene {
             objects: vec![
-                SceneObject::new("table", Shape::Plane, table),
+                SceneObject::new("table", Shape::Box { half_extents_m }, table),
                 SceneObject::new("ball", ball, Pose::translation(0.1, 0.45, 0.6)),
             ],
         };
@@ -454,7 +497,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "fails: with this target even the cheapest sample ends centimetres away; not understood yet"]
     fn random_starts_end_at_a_pose_that_can_be_reached() {
         let robot = shipped("panda");
         let (problem, grasp) = problem(&robot, 0.05, 0.05);
@@ -476,7 +518,7 @@ mod tests {
         );
         // The rest ends in other minima: limits and collisions count from the first step on.
         let reached = found.iter().filter(reaches).count();
-        assert!(reached >= 4, "{reached} of 32");
+        assert!(reached >= 16, "{reached} of 32");
         let again = problem.solve(&settings, 32, &mut Pcg64Mcg::seed_from_u64(3));
         assert_eq!(found, again);
     }

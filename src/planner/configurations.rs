@@ -4,12 +4,13 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
 use super::error::PlanError;
+use super::world::{allow, leave_to_hand, World};
 use crate::cost::{GraspEnergy, SceneCollision};
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
 use crate::optimizer::{Configuration, ConfigurationProblem, ConfigurationSettings};
 use crate::robot::RobotModel;
-use crate::scene::{LaneScene, Scene, SceneObject, Shape};
+use crate::scene::{LaneGridCache, LaneScene, Scene, SceneObject, Shape};
 
 /// Where the starts are anywhere, annealing begins at the field's coarsest noise and ends where its sampler ends [rad].
 const FINAL_SIGMA_RAD: f32 = 0.066;
@@ -52,6 +53,38 @@ pub fn keep_arm_clear(
     object: &ObjectModel,
     world_from_object: &Pose,
 ) -> SceneCollision {
+    let grids = &mut LaneGridCache::default();
+    arm_against(robot, scene, object, world_from_object, &[], grids)
+}
+
+/// The same in a world that is laid out. What carries the object is left to the hand's true shape, as the object is.
+pub(super) fn arm_clear_in(
+    world: &World,
+    object: &ObjectModel,
+    world_from_object: &Pose,
+    grids: &mut LaneGridCache,
+) -> SceneCollision {
+    let (robot, scene) = (&world.robot, &world.scene);
+    let mut collision = arm_against(
+        robot,
+        scene,
+        object,
+        world_from_object,
+        &world.supports,
+        grids,
+    );
+    allow(&mut collision, &world.allowed_collisions);
+    collision
+}
+
+fn arm_against(
+    robot: &RobotModel,
+    scene: &Scene,
+    object: &ObjectModel,
+    world_from_object: &Pose,
+    left_to_hand: &[String],
+    grids: &mut LaneGridCache,
+) -> SceneCollision {
     let mut scene = scene.clone();
     let sampled = Shape::Voxels(object.distance.clone());
     scene.objects.push(SceneObject::new(
@@ -59,13 +92,9 @@ pub fn keep_arm_clear(
         sampled,
         *world_from_object,
     ));
-    let mut collision = SceneCollision::new(&robot.collision, LaneScene::from_scene(&scene));
-    let kinematics = &robot.kinematics;
-    let hand = kinematics.tool_body();
-    for link in kinematics.link_names() {
-        if kinematics.body_of_link(link).is_ok_and(|(b, _)| b == hand) {
-            collision.allow(link, &object.name);
-        }
+    let mut collision = SceneCollision::new(&robot.collision, LaneScene::with_cache(&scene, grids));
+    for name in left_to_hand.iter().chain([&object.name]) {
+        leave_to_hand(&mut collision, robot, name);
     }
     collision
 }

@@ -89,6 +89,7 @@ impl Planner {
             request,
             &self.settings,
             &mut site,
+            &mut self.grids,
             &mut rng,
             &mut session,
         )?;

@@ -3,7 +3,7 @@
 use super::error::GraspCounts;
 use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
-use crate::field::{sample_grasps, Grasp, ObjectModel, SamplerSettings};
+use crate::field::{judge_grasp, sample_grasps, Grasp, ObjectModel, SamplerSettings};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 
@@ -20,13 +20,24 @@ pub struct GraspOffer {
 /// Distance that the open hand keeps from the object [m].
 const HAND_CLEARANCE_M: f64 = 0.002;
 
-/// Grasps that are drawn once for an object and offered to every request.
+/// Half angle inside which the fingers' whole faces must meet the object [deg].
+const FACE_CONE_DEG: f64 = 25.0;
+/// A moved hand may come this much nearer to the object than a sampled one [m].
+const MOVED_CLEARANCE_M: f64 = 0.001;
+
+/// Grasps that are drawn once for an object and offered to every request: the likeliest, and as many that show how it can be
+/// held otherwise.
 const KEPT: usize = 128;
 
 /// The grasps that are kept for an object and offered to every request, the best first. The first call draws them: call it
 /// when the object becomes known, else its first request takes longer.
 pub fn prepare(object: &ObjectModel) -> &[Grasp] {
-    object.kept_grasps(|object| draw(object, KEPT, 0))
+    object.kept_grasps(|object| {
+        let mut grasps = sample_grasps(object, &filter(), KEPT, 0);
+        grasps.extend(sample_grasps(object, &diverse(), KEPT, 1));
+        grasps.sort_by(|a, b| a.energy.total_cmp(&b.energy));
+        grasps
+    })
 }
 
 /// The grasps kept for an object, the best first.
@@ -34,28 +45,45 @@ pub fn kept(object: &ObjectModel) -> Vec<GraspOffer> {
     offers(prepare(object))
 }
 
-/// New grasps of an object from its field, the best first.
+/// New grasps of an object from its field, as different as the field has them, the best first.
 pub fn sample(object: &ObjectModel, count: usize, seed: u64) -> Vec<GraspOffer> {
-    offers(&draw(object, count, seed))
+    offers(&sample_grasps(object, &diverse(), count, seed))
 }
 
-fn draw(object: &ObjectModel, count: usize, seed: u64) -> Vec<Grasp> {
-    let settings = SamplerSettings {
+/// A pose that the optimiser came to, if it passes the filter that samples of the field pass.
+pub fn judged(object: &ObjectModel, pose: &Pose, energy: f32) -> Option<GraspOffer> {
+    judge_grasp(object, &filter(), pose, energy).map(|grasp| offer(&grasp))
+}
+
+/// Draws that follow the field's density instead of its peaks: full noise, and hardly any descent after it, which would gather
+/// along slow slopes (a cup's side) what the noise has spread.
+fn diverse() -> SamplerSettings {
+    SamplerSettings {
+        temperature: 1.0,
+        descent_steps: 3,
+        ..filter()
+    }
+}
+
+/// What a grasp must pass before the arm is sent to it.
+fn filter() -> SamplerSettings {
+    SamplerSettings {
         tolerance_m: -HAND_CLEARANCE_M,
+        face_cone_deg: FACE_CONE_DEG,
         ..SamplerSettings::default()
-    };
-    sample_grasps(object, &settings, count, seed)
+    }
 }
 
 fn offers(grasps: &[Grasp]) -> Vec<GraspOffer> {
-    grasps
-        .iter()
-        .map(|g| GraspOffer {
-            object_from_gripper: g.object_from_gripper,
-            energy: Some(f64::from(g.energy)),
-            width_m: Some(g.width_m),
-        })
-        .collect()
+    grasps.iter().map(offer).collect()
+}
+
+fn offer(grasp: &Grasp) -> GraspOffer {
+    GraspOffer {
+        object_from_gripper: grasp.object_from_gripper,
+        energy: Some(f64::from(grasp.energy)),
+        width_m: Some(grasp.width_m),
+    }
 }
 
 /// Grasps given with the request, in their order.
@@ -114,19 +142,25 @@ pub fn open_hand_is_clear(
     )
 }
 
-/// The same on the sampled distance: fast enough for every candidate, but walls thinner than its grid are only felt nearby.
-pub fn open_hand_seems_clear(
+/// Whether a moved grasp would still hold. The sampled distance settles most collisions quickly, but feels walls thinner than its
+/// grid only nearby.
+pub fn seems_to_hold(
     object: &ObjectModel,
     geometry: &GripperGeometry,
     object_from_gripper: &Pose,
 ) -> bool {
+    let opening_m = geometry.max_opening_m;
+    let settings = SamplerSettings {
+        tolerance_m: -MOVED_CLEARANCE_M,
+        ..filter()
+    };
     !gripper_collides(
         &*object.distance,
         object_from_gripper,
         geometry,
-        geometry.max_opening_m,
+        opening_m,
         0.0,
-    )
+    ) && judge_grasp(object, &settings, object_from_gripper, 0.0).is_some()
 }
 
 /// Distance of the pads when the hand closes on the object there [m]; `None` if they meet nothing.

@@ -1,7 +1,10 @@
 //! The hand alone against the scene: drops grasps before any inverse kinematics is solved for them.
 
+use std::ops::Range;
+
 use super::error::GraspCounts;
 use super::grasps::{half_turn, GraspOffer};
+use super::joint_ends::JointEnd;
 use super::place::PlaceSite;
 use super::world::{allow, World};
 use crate::cost::SceneCollision;
@@ -78,15 +81,15 @@ impl<'a> HandCheck<'a> {
     }
 }
 
-/// Rank and variants (the grasp and its half-turn) of the offers whose hand is free of the scene, at the object and, with
-/// the same variant, at its place; the best offers first. Counts those that are not.
+/// Variants (a grasp and its half-turn) of the offers whose hand is free of the scene, at the object and, with the same variant,
+/// at its place; with their rank, 0 the best and 1 the worst. Counts those that are not free.
 pub fn free_variants(
     world: &World,
     world_from_object: &Pose,
     site: Option<&PlaceSite>,
     offers: Vec<GraspOffer>,
     counts: &mut GraspCounts,
-) -> Vec<(usize, Vec<GraspOffer>)> {
+) -> Vec<(f32, Vec<GraspOffer>)> {
     let variants: Vec<GraspOffer> = offers
         .into_iter()
         .flat_map(|offer| {
@@ -97,34 +100,90 @@ pub fn free_variants(
             [offer, turned]
         })
         .collect();
-    let free_at = |world: &World, world_from_object: &Pose| {
-        let poses: Vec<Pose> = variants
-            .iter()
-            .map(|v| world_from_object * v.object_from_gripper)
-            .collect();
-        match HandCheck::new(world) {
-            Some(mut check) => check.free(&poses),
-            None => vec![true; poses.len()],
-        }
-    };
-    let at_object = free_at(world, world_from_object);
-    let at_place = match site {
-        Some(site) => free_at(&site.world, &site.world_from_object),
-        None => vec![true; variants.len()],
-    };
+    let room = Room::of(world, world_from_object, site, &variants);
     let mut out = Vec::new();
-    for (rank, pair) in variants.chunks(2).enumerate() {
+    let ranks = ranks(variants.len() / 2);
+    for (k, (rank, pair)) in ranks.zip(variants.chunks(2)).enumerate() {
         let both: Vec<GraspOffer> = (0..2)
-            .filter(|k| at_object[2 * rank + k] && at_place[2 * rank + k])
-            .map(|k| pair[k])
+            .filter(|turned| room.everywhere(2 * k + turned))
+            .map(|turned| pair[turned])
             .collect();
-        if !both.is_empty() {
+        if both.is_empty() {
+            room.count(2 * k..2 * k + 2, counts);
+        } else {
             out.push((rank, both));
-        } else if at_object[2 * rank] || at_object[2 * rank + 1] {
+        }
+    }
+    out
+}
+
+/// The same for grasps that were found with the arm in them.
+pub fn free_ends(
+    world: &World,
+    world_from_object: &Pose,
+    site: Option<&PlaceSite>,
+    ends: Vec<JointEnd>,
+    counts: &mut GraspCounts,
+) -> Vec<(f32, JointEnd)> {
+    let offers: Vec<GraspOffer> = ends.iter().map(|end| end.offer).collect();
+    let room = Room::of(world, world_from_object, site, &offers);
+    let ranked = ranks(ends.len()).zip(ends).enumerate();
+    ranked
+        .filter(|(k, _)| {
+            let free = room.everywhere(*k);
+            if !free {
+                room.count(*k..k + 1, counts);
+            }
+            free
+        })
+        .map(|(_, end)| end)
+        .collect()
+}
+
+fn ranks(count: usize) -> impl Iterator<Item = f32> {
+    (0..count).map(move |k| k as f32 / count as f32)
+}
+
+/// Whether the hand is free at each of some grasps: at the object, and at its place.
+struct Room {
+    at_object: Vec<bool>,
+    at_place: Vec<bool>,
+}
+
+impl Room {
+    fn of(
+        world: &World,
+        world_from_object: &Pose,
+        site: Option<&PlaceSite>,
+        grasps: &[GraspOffer],
+    ) -> Self {
+        let free_at = |world: &World, world_from_object: &Pose| {
+            let poses: Vec<Pose> = grasps
+                .iter()
+                .map(|g| world_from_object * g.object_from_gripper)
+                .collect();
+            match HandCheck::new(world) {
+                Some(mut check) => check.free(&poses),
+                None => vec![true; poses.len()],
+            }
+        };
+        let everywhere = || vec![true; grasps.len()];
+        Self {
+            at_object: free_at(world, world_from_object),
+            at_place: site.map_or_else(everywhere, |s| free_at(&s.world, &s.world_from_object)),
+        }
+    }
+
+    fn everywhere(&self, grasp: usize) -> bool {
+        self.at_object[grasp] && self.at_place[grasp]
+    }
+
+    /// Counts grasps that are all variants of one.
+    fn count(&self, mut variants: Range<usize>, counts: &mut GraspCounts) {
+        if variants.any(|k| self.at_object[k]) {
             counts.place_blocked += 1;
         } else {
             counts.in_collision += 1;
         }
     }
-    out
 }

@@ -20,10 +20,12 @@ use crate::scene::LaneGridCache;
 use crate::trajectory::{rest_to_rest_duration_s, JointRow};
 
 /// Batches of sixteen seeds of the inverse kinematics at the place.
-const BATCHES: usize = 2;
+const BATCHES: usize = 3;
 /// Ways to reach the place that are looked at for a grasp, and how many are enough.
-const TRIED: usize = 3;
+const TRIED: usize = 6;
 const ENOUGH: usize = 2;
+/// Shares of the retreat that are tried in turn: out of a shelf a short one must do.
+const RETREAT_SHARES: [f64; 3] = [1.0, 0.5, 0.25];
 /// The object may stand this deep in what carries it, for poses that are measured [m].
 const DEEPEST_M: f64 = 0.005;
 
@@ -175,7 +177,9 @@ impl PlaceSite {
         let mut lower = straight::up(&mut self.world, q, request, Some(held))?;
         lower.reverse();
         let retreat = if request.retreat_distance_m > 0.0 {
-            straight::path(&mut self.world, q, back, Keep::SceneAndTarget)?
+            RETREAT_SHARES.iter().find_map(|share| {
+                straight::path(&mut self.world, q, &(back * *share), Keep::SceneAndTarget)
+            })?
         } else {
             vec![q]
         };

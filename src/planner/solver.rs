@@ -7,7 +7,7 @@ use rand_pcg::Pcg64Mcg;
 use super::checker::DenseCheck;
 use super::error::PlanError;
 use super::goals::FoundGoal;
-use super::grasps::open_hand_seems_clear;
+use super::grasps::seems_to_hold;
 use super::result::{Stage, StageTiming};
 use super::seeds::{self, Seeds};
 use super::session::{Session, Stop};
@@ -145,7 +145,7 @@ impl Solver<'_, '_> {
                 let world_from_gripper = tool * gripper.tool_from_gripper;
                 let object_from_gripper = world_from_object.inverse() * world_from_gripper;
                 f64::from(energy.energy(&world_from_gripper.cast())) <= worst_energy
-                    && open_hand_seems_clear(object, &gripper.geometry, &object_from_gripper)
+                    && seems_to_hold(object, &gripper.geometry, &object_from_gripper)
             }
             _ => true,
         };

@@ -30,7 +30,7 @@ pub struct World {
     pub scene: Scene,
     /// Names of those that carry the object to be grasped: the kernels treat them like it.
     pub supports: Vec<String>,
-    /// The other obstacles, for the kernels.
+    /// The other obstacles, for the kernels of what is no arm: the hand alone, an object in it.
     pub lane_scene: LaneScene,
     /// Obstacles with the object to be grasped: what the reach is verified against.
     pub scene_with_target: Scene,
@@ -135,8 +135,14 @@ impl World {
         for (a, b) in &request.allowed_collisions {
             own_collision.allow(a, b);
         }
+        // Of what carries the object only the hand may come so near.
+        let all = LaneScene::with_cache(&scene, grids);
+        let mut scene_terms = scene_collision(robot, request, all);
+        for name in &supports {
+            leave_to_hand(&mut scene_terms, robot, name);
+        }
         let collision = CollisionTerms::new(
-            scene_collision(robot, request, lane_scene.clone()),
+            scene_terms,
             own_collision,
             lane_target,
             request.collision_margin_m,
@@ -287,6 +293,16 @@ pub fn allow(collision: &mut SceneCollision, pairs: &[(String, String)]) {
     for (a, b) in pairs {
         collision.allow(a, b);
         collision.allow(b, a);
+    }
+}
+
+/// Lets the hand touch an object, for other terms to look after.
+pub fn leave_to_hand(collision: &mut SceneCollision, robot: &RobotModel, object: &str) {
+    let Some(gripper) = &robot.gripper else {
+        return;
+    };
+    for link in robot.kinematics.links_from(&gripper.hand_link) {
+        collision.allow(link, object);
     }
 }
 

@@ -49,6 +49,19 @@ impl KinematicModel {
         self.links.iter().map(|l| l.name.as_str())
     }
 
+    /// Names of a link and of all that hang on it; empty for an unknown link.
+    pub fn links_from(&self, link: &str) -> Vec<&str> {
+        let mut below = vec![false; self.links.len()];
+        for (i, joint) in self.links.iter().enumerate() {
+            below[i] = joint.name == link || joint.parent.is_some_and(|parent| below[parent]);
+        }
+        let names = self.link_names().zip(below);
+        names
+            .filter(|(_, below)| *below)
+            .map(|(name, _)| name)
+            .collect()
+    }
+
     /// Body that carries a link, and the link's pose in it.
     pub fn body_of_link(&self, link: &str) -> Result<(usize, Pose), RobotError> {
         self.link_index(link).map(|i| self.link_bodies[i])

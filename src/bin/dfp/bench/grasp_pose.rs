@@ -15,7 +15,7 @@ use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::optimizer::{
     Configuration, ConfigurationProblem, ConfigurationSettings,
 };
-use diffusion_field_planner::planner::verify::{Motion, Verifier, VerifySettings};
+use diffusion_field_planner::planner::verify::{Verifier, VerifySettings};
 use diffusion_field_planner::planner::{grasp_configurations, keep_arm_clear};
 use diffusion_field_planner::robot::RobotModel;
 use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
@@ -24,6 +24,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use serde_json::json;
 
+use super::arm_room::Still;
 use super::items::Item;
 use super::scenes::{mug_on_table, WayUp};
 use super::statistics::hardware;
@@ -319,26 +320,6 @@ impl Bench<'_> {
             Ok(_) => Ok(Outcome::Holds),
             Err(_) => Ok(Outcome::Collides),
         }
-    }
-}
-
-/// An arm that stands still, for the verifier.
-struct Still<'a> {
-    joint_names: &'a [String],
-    q: &'a [f64],
-}
-
-impl Motion for Still<'_> {
-    fn joint_names(&self) -> &[String] {
-        self.joint_names
-    }
-
-    fn duration_s(&self) -> f64 {
-        0.01
-    }
-
-    fn position(&self, _t_s: f64, q: &mut [f64]) {
-        q.copy_from_slice(self.q);
     }
 }
 

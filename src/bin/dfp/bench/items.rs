@@ -17,7 +17,9 @@ use nalgebra::{Point3, UnitQuaternion, Vector3};
 const HOLDS: usize = 200;
 /// Training draws from seeds below; procedural objects from here on are held out.
 pub const FIRST_SEED: u64 = 1_000_000;
-const MESH_SPACING_M: f64 = 0.004;
+/// Air between the open hand and the object, without which no real hand would try [m].
+const TARGET_AIR_M: f64 = 0.002;
+const MESH_SPACING_M: f64 = 0.003;
 /// Categories that stand upright, and those of them that stand on their head too.
 pub const STANDING: [Category; 7] = [
     Category::Mug,
@@ -59,8 +61,12 @@ impl Item {
                 Ok(model) if !prepare_grasps(&model).is_empty() => {
                     let gripper = &network.settings().gripper;
                     let settings = AntipodalSettings::default();
-                    let holds =
+                    let mut holds =
                         antipodal_grasps(&object.solid, &mesh, gripper, &settings, HOLDS, seed);
+                    let opening_m = gripper.max_opening_m;
+                    holds.retain(|hold| {
+                        !gripper_collides(&object.solid, hold, gripper, opening_m, TARGET_AIR_M)
+                    });
                     return Ok(Self {
                         holds,
                         object,
@@ -113,29 +119,25 @@ impl Item {
             .map(move |v| rotation * Vector3::from(*v))
     }
 
-    /// How many of the generator's grasps have room for the open hand at every one of these poses, and lie where a wrist of the
-    /// Panda comes to.
-    pub fn holds_with_room(&self, scene: &Scene, world_from_object: &[Option<Pose>]) -> usize {
-        /// Air around the hand; the obstacles beyond this are not looked at [m].
+    /// Those of the generator's grasps that have room for the open hand at every one of these poses.
+    pub fn holds_with_room<'a>(
+        &'a self,
+        scene: &'a Scene,
+        world_from_object: Vec<Pose>,
+    ) -> impl Iterator<Item = &'a Pose> {
+        /// Air around the hand [m].
         const AIR_M: f64 = 0.008;
-        const SHOULDER_M: [f64; 3] = [0.0, 0.0, 0.333];
-        /// From the shoulder to the wrist, and from the hand back to it [m].
-        const REACH_M: f64 = 0.66;
-        const BACK_M: f64 = 0.107;
         let gripper = &self.model.field.settings().gripper;
-        let has_room = |hold: &&Pose| {
-            world_from_object.iter().flatten().all(|pose| {
+        let opening_m = gripper.max_opening_m;
+        self.holds.iter().filter(move |hold| {
+            world_from_object.iter().all(|pose| {
                 let hand = pose * **hold;
-                let wrist = hand * Point3::new(0.0, 0.0, -BACK_M);
-                (wrist - Point3::from(SHOULDER_M)).norm() < REACH_M
-                    && scene.objects.iter().all(|o| {
-                        let local = o.world_from_object.inverse() * hand;
-                        let opening_m = gripper.max_opening_m;
-                        !gripper_collides(&o.shape, &local, gripper, opening_m, AIR_M)
-                    })
+                scene.objects.iter().all(|o| {
+                    let local = o.world_from_object.inverse() * hand;
+                    !gripper_collides(&o.shape, &local, gripper, opening_m, AIR_M)
+                })
             })
-        };
-        self.holds.iter().filter(has_room).count()
+        })
     }
 
     /// Whether the object stands by itself when it is turned so: its middle lies over what touches the ground, with a margin.

@@ -15,6 +15,7 @@ use diffusion_field_planner::planner::{GraspEnds, PlanRequest, Planner, PlannerS
 use diffusion_field_planner::robot::RobotModel;
 use serde_json::{json, Value};
 
+use super::arm_room::ArmRoom;
 use super::items::Item;
 use super::scenes::{draw, Task, TaskScene};
 use super::statistics::{hardware, percentile, timed};
@@ -76,9 +77,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_context(|| format!("loading the grasp field from {}", args.weights.display()))?;
     let items = items(args.objects, args.seed, &network)?;
     let robot = Arc::new(RobotModel::load(&args.urdf, &args.settings)?);
+    let mut arm = ArmRoom::new(robot.clone())?;
     for task in [Task::Pick, Task::Niche] {
         let scenes = (0..args.count)
-            .map(|index| draw(task, &items, args.seed, index))
+            .map(|index| draw(task, &items, &mut arm, args.seed, index))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let of = |joint: bool| -> Vec<Run> {
             let mut planner = Planner::new(robot.clone(), particles_only(joint));

@@ -1,5 +1,6 @@
 //! `dfp bench`: many problems, success and percentiles.
 
+mod arm_room;
 mod grasp_pose;
 mod items;
 mod joint_vs_decoupled;

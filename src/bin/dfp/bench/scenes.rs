@@ -1,7 +1,8 @@
 //! Random scenes for an arm at the origin, by seed: a table or a shelf, an object, where it stands and where it shall stand.
 //!
-//! What a scene asks for makes sense: the object stands by itself at both places, on a table or a board, within reach, with air to
-//! everything else, and the arm's ready pose is free. Whether there is a way is for the planner to find out.
+//! What a scene asks for makes sense: the object stands by itself at both places, on a table or a board, with air to everything else,
+//! the arm's ready pose is free, and some grasps that the planner does not know leave room for hand and arm. Whether there is a way is
+//! for the planner to find out.
 
 use std::f64::consts::PI;
 
@@ -12,6 +13,7 @@ use nalgebra::{Point3, Translation3, UnitQuaternion, Vector3};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use super::arm_room::{holds_with_room, ArmRoom};
 use super::items::Item;
 
 /// Ready pose of the Panda [rad].
@@ -97,7 +99,13 @@ pub struct TaskScene {
 }
 
 /// The scene of this number; equal arguments give equal scenes. An object that nowhere leaves the hand room gives way to the next.
-pub fn draw(task: Task, items: &[Item], seed: u64, index: usize) -> anyhow::Result<TaskScene> {
+pub fn draw(
+    task: Task,
+    items: &[Item],
+    arm: &mut ArmRoom,
+    seed: u64,
+    index: usize,
+) -> anyhow::Result<TaskScene> {
     const TRIES: usize = 100;
     const ROUNDS: usize = 5;
     let stream = seed.wrapping_mul(1_000_003).wrapping_add(index as u64);
@@ -112,7 +120,7 @@ pub fn draw(task: Task, items: &[Item], seed: u64, index: usize) -> anyhow::Resu
                 Task::Niche => niche(&items[item], &mut rng),
             };
             let Some(mut scene) = drawn else { continue };
-            if makes_sense(&items[item], &scene) {
+            if makes_sense(&items[item], arm, &scene) {
                 scene.item = item;
                 scene.name = format!("{}_{index:03}", task.name());
                 return Ok(scene);
@@ -126,12 +134,12 @@ pub fn draw(task: Task, items: &[Item], seed: u64, index: usize) -> anyhow::Resu
     )
 }
 
-/// So many of the data generator's grasps must leave room for the hand, the same at both places.
+/// So many of the data generator's grasps must leave room for hand and arm, the same at both places.
 const LEAST_HOLDS: usize = 4;
 
 /// Free at both places, standing at both, and out of the way of the ready arm.
-fn makes_sense(item: &Item, scene: &TaskScene) -> bool {
-    let places = [Some(scene.world_from_object), scene.place_world_from_object];
+fn makes_sense(item: &Item, arm: &mut ArmRoom, scene: &TaskScene) -> bool {
+    let ends = [Some(scene.world_from_object), scene.place_world_from_object];
     let stands = |pose: &Pose| item.stands(&pose.rotation) && has_support(item, &scene.scene, pose);
     let hand = Point3::from(READY_HAND_M);
     let column = |z: f64| Point3::new(0.0, 0.0, z);
@@ -140,9 +148,10 @@ fn makes_sense(item: &Item, scene: &TaskScene) -> bool {
             && (o.name == "table"
                 || (1..8).all(|k| o.distance(&column(0.1 * f64::from(k))) > BASE_ROOM_M))
     };
-    places.iter().flatten().all(stands)
-        && scene.scene.objects.iter().all(room)
-        && item.holds_with_room(&scene.scene, &places) >= LEAST_HOLDS
+    if !ends.iter().flatten().all(stands) || !scene.scene.objects.iter().all(room) {
+        return false;
+    }
+    holds_with_room(item, arm, scene).take(LEAST_HOLDS).count() == LEAST_HOLDS
 }
 
 /// Touches nothing, and stands just over one thing.
@@ -450,6 +459,8 @@ mod tests {
     use super::*;
     use diffusion_field_planner::data::Category;
     use diffusion_field_planner::field::GraspNetwork;
+    use diffusion_field_planner::robot::RobotModel;
+    use std::sync::Arc;
 
     #[test]
     fn a_scene_is_the_same_by_seed_and_makes_sense() {
@@ -461,21 +472,24 @@ mod tests {
             Category::Box,
         ]
         .map(|category| Item::new(category, 0, &network).expect("it can be held"));
+        let robot = RobotModel::load("urdf/panda.urdf".as_ref(), "config/panda.yaml".as_ref());
+        let arm =
+            &mut ArmRoom::new(Arc::new(robot.expect("shipped"))).expect("its shapes are sound");
         for task in Task::ALL {
-            let scene = draw(task, &items, 3, 1).expect("a scene");
-            let again = draw(task, &items, 3, 1).expect("a scene");
-            let other = draw(task, &items, 3, 2).expect("a scene");
+            let scene = draw(task, &items, arm, 3, 1).expect("a scene");
+            let again = draw(task, &items, arm, 3, 1).expect("a scene");
+            let other = draw(task, &items, arm, 3, 2).expect("a scene");
             assert_eq!(scene.world_from_object, again.world_from_object);
             assert_eq!(scene.scene.objects.len(), again.scene.objects.len());
             assert_ne!(scene.world_from_object, other.world_from_object);
             let places = matches!(task, Task::Reorient | Task::Shelf);
             assert_eq!(scene.place_world_from_object.is_some(), places);
             let item = &items[scene.item];
-            assert!(makes_sense(item, &scene));
+            assert!(makes_sense(item, arm, &scene));
             // Sunk into its support it would touch.
             let mut sunk = scene;
             sunk.world_from_object.translation.z -= 0.005;
-            assert!(!makes_sense(item, &sunk));
+            assert!(!makes_sense(item, arm, &sunk));
         }
     }
 

@@ -15,6 +15,7 @@ use diffusion_field_planner::planner::{
 use diffusion_field_planner::robot::RobotModel;
 use serde_json::{json, Value};
 
+use super::arm_room::ArmRoom;
 use super::items::{Item, STANDING};
 use super::problem_file;
 use super::scenes::{draw, Task, TaskScene, START_RAD};
@@ -60,13 +61,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_context(|| format!("loading the grasp field from {}", args.weights.display()))?;
     let items = items(args.objects, args.seed, &network)?;
     let tasks: Vec<Task> = args.task.map_or(Task::ALL.to_vec(), |t| vec![t]);
-    if let Some(folder) = &args.write {
-        return write(args, folder, &items, &tasks);
-    }
     let robot = Arc::new(RobotModel::load(&args.urdf, &args.settings)?);
+    let mut arm = ArmRoom::new(robot.clone())?;
+    if let Some(folder) = &args.write {
+        return write(args, folder, &items, &tasks, &mut arm);
+    }
     for task in tasks {
         let scenes = (0..args.count)
-            .map(|index| draw(task, &items, args.seed, index))
+            .map(|index| draw(task, &items, &mut arm, args.seed, index))
             .collect::<anyhow::Result<Vec<_>>>()?;
         for (name, settings) in rows(args.compare) {
             let outcomes = plan_all(&robot, settings, &items, &scenes, args.seed);
@@ -185,7 +187,13 @@ pub fn judged(
 }
 
 /// Writes the problems as files of `dfp plan`, so that others plan, draw or execute the same ones.
-fn write(args: &Args, folder: &Path, items: &[Item], tasks: &[Task]) -> anyhow::Result<()> {
+fn write(
+    args: &Args,
+    folder: &Path,
+    items: &[Item],
+    tasks: &[Task],
+    arm: &mut ArmRoom,
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     for item in items {
         let file = folder.join(format!("{}.obj", item.name()));
@@ -195,7 +203,7 @@ fn write(args: &Args, folder: &Path, items: &[Item], tasks: &[Task]) -> anyhow::
     let robot = json!({"urdf": absolute(&args.urdf)?, "settings": absolute(&args.settings)?});
     for &task in tasks {
         for index in 0..args.count {
-            let scene = draw(task, items, args.seed, index)?;
+            let scene = draw(task, items, arm, args.seed, index)?;
             let name = items[scene.item].name();
             let mut wanted = json!({"grasp": name});
             if let Some(place) = &scene.place_world_from_object {

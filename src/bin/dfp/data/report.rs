@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use diffusion_field_planner::data::{load_folder, summarize, Failure};
+use diffusion_field_planner::data::{load_folder, summarize};
+use diffusion_field_planner::field::Failure;
 use serde_json::json;
 
 use crate::tiles::{self, Tile};

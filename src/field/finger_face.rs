@@ -1,14 +1,14 @@
-//! Whether a grasp holds, by the exact solid: the fingers' whole faces are closed on it.
+//! Whether a grasp holds: the fingers' whole faces are closed on the object.
 //!
-//! The field's own check closes nine points of each pad, which is quick. Here the whole inner face of the finger
-//! advances, so a fork's edge between two points, or a handle that meets the finger above its pad, is not missed.
+//! [`super::contact`] closes nine points of each pad, which is quick. Here the whole inner face of the finger advances, so a
+//! fork's edge between two points, or a handle that meets the finger above its pad, is not missed.
 
 use std::f64::consts::TAU;
 
-use nalgebra::{Point3, Translation3, Vector3};
+use nalgebra::{Point3, Vector3};
 use serde::{Deserialize, Serialize};
 
-use crate::field::contact::{box_collides, gripper_collides};
+use super::contact::{box_collides, gripper_collides};
 use crate::geometry::Pose;
 use crate::robot::{GripperBox, GripperGeometry};
 use crate::scene::SignedDistance;
@@ -292,9 +292,4 @@ fn faces_meet(first: &FaceContact, second: &FaceContact, slack_m: f64) -> bool {
         let near_end = second.patch_m.iter().map(along).fold(f64::MAX, f64::min);
         near_end - far_end <= slack_m
     })
-}
-
-/// A pose moved by `shift_m` along the gripper's axes.
-pub(super) fn moved(object_from_gripper: &Pose, shift_m: Vector3<f64>) -> Pose {
-    object_from_gripper * Translation3::from(shift_m)
 }
