@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 FEATURES := --features torch,ros
 ENV := scripts/env
 
-.PHONY: help setup build demo bench-node grasp-table test clean distclean
+.PHONY: help setup build demo bench-node soak grasp-table test clean distclean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,6 +24,9 @@ demo: build ## pick a mug in simulation; TASK=reorient or shelf puts it down; OB
 
 bench-node: build ## acceptance, cancellation, idle load over DDS, and 20 picks executed; needs a quiet machine
 	@$(ENV) python3 tests/ros/bench_node.py
+
+soak: build ## 1,000 small goals; memory and processor time of the node must stay flat
+	@$(ENV) python3 tests/ros/soak.py
 
 grasp-table: build ## figures of the field's grasps by category, by MuJoCo too; ROWS='--row NAME:OPTIONS' adds models
 	@scripts/grasp_table.py $(ROWS)

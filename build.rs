@@ -1,4 +1,5 @@
-//! Bakes the folders of the ROS 2 and libtorch libraries into every binary, so that they run from a plain shell.
+//! Bakes the folders of the ROS 2 and libtorch libraries into every binary, so that they run from a plain shell, and looks
+//! whether the optional interfaces are there (`cfg(franka_msgs)`).
 //!
 //! DT_RPATH and not the newer DT_RUNPATH: ROS 2 opens its type supports by name from inside librcutils, and only DT_RPATH
 //! of the executable holds there too. `$ORIGIN/..` serves an install space, PREFIX/lib/diffusion_field_planner/planner_node.
@@ -6,11 +7,18 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// Where an installed prefix says that it holds franka_msgs, which not every ROS distribution has.
+const FRANKA_MSGS: &str = "share/ament_index/resource_index/packages/franka_msgs";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let ros = env::var_os("CARGO_FEATURE_ROS").is_some();
     let torch = env::var_os("CARGO_FEATURE_TORCH").is_some();
+    println!("cargo:rustc-check-cfg=cfg(franka_msgs)");
     let mut folders = Vec::new();
+    if ros && path_list("AMENT_PREFIX_PATH").any(|prefix| prefix.join(FRANKA_MSGS).exists()) {
+        println!("cargo:rustc-cfg=franka_msgs");
+    }
     if ros {
         folders.push(PathBuf::from("$ORIGIN/.."));
         folders.extend(path_list("AMENT_PREFIX_PATH").map(|prefix| prefix.join("lib")));

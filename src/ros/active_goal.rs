@@ -24,6 +24,7 @@ pub enum Interrupt {
     Preempted = 1,
     Stopped = 2,
     ShuttingDown = 3,
+    Deactivated = 4,
 }
 
 /// Raised by the node's loop, read by the planning thread. The first reason counts.
@@ -42,6 +43,7 @@ impl InterruptFlag {
             1 => Some(Interrupt::Preempted),
             2 => Some(Interrupt::Stopped),
             3 => Some(Interrupt::ShuttingDown),
+            4 => Some(Interrupt::Deactivated),
             _ => None,
         }
     }
@@ -111,6 +113,7 @@ impl ActiveGoal {
             Some(Interrupt::Preempted) => Err(Failure::Preempted),
             Some(Interrupt::Stopped) => Err(Failure::Stopped("")),
             Some(Interrupt::ShuttingDown) => Err(Failure::ShuttingDown),
+            Some(Interrupt::Deactivated) => Err(Failure::Deactivated),
         }
     }
 

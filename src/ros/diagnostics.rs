@@ -82,13 +82,14 @@ fn objects(shared: &Shared, parameters: &Parameters) -> DiagnosticStatus {
     let ages = lock(&shared.object_poses).ages_s(shared.now());
     let models = shared.library.statuses();
     let scene_fault = lock(&shared.scene).fault.clone();
+    let list_fault = shared.library.fault();
     let failed: Vec<&str> = models
         .iter()
         .filter_map(|(_, status)| match status {
             ModelStatus::Failed(reason) => Some(reason.as_str()),
             _ => None,
         })
-        .chain(shared.library.fault())
+        .chain(list_fault.as_deref())
         .chain(scene_fault.as_deref())
         .collect();
     let limit_s = parameters.objects_max_age_s;

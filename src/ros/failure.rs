@@ -22,6 +22,8 @@ pub enum Failure {
     Stopped(&'static str),
     #[error("the node is shutting down")]
     ShuttingDown,
+    #[error("the node was deactivated")]
+    Deactivated,
     #[error("no robot model: {0}")]
     RobotModel(String),
     #[error("{0}")]
@@ -43,6 +45,8 @@ pub enum Failure {
         limit_s: f64,
     },
     #[error("{0}")]
+    CloudStale(String),
+    #[error("{0}")]
     Transform(#[from] TransformError),
     #[error("{0}")]
     InvalidLink(String),
@@ -53,15 +57,15 @@ pub enum Failure {
     #[error("the controller would reject the trajectory: {0}")]
     ControllerRejects(#[from] Rejection),
     #[error("{0}")]
+    ControllerRejected(String),
+    #[error("{0}")]
     Execution(String),
     #[error("{0}")]
     SceneChanged(String),
     #[error("{0}")]
     Gripper(String),
-    #[error(
-        "the gripper closed to {width_m:.4} m and holds nothing (gripper.min_width {limit_m} m)"
-    )]
-    GraspEmpty { width_m: f64, limit_m: f64 },
+    #[error("{0}")]
+    GraspEmpty(String),
     #[error("{0}")]
     Internal(String),
 }
@@ -74,21 +78,24 @@ impl Failure {
             Failure::Plan(error) => (error.code(), error.moveit_code()),
             Failure::InvalidRequest(_) | Failure::Configuration(_) => (901, -13),
             Failure::Preempted => (902, -7),
-            Failure::Canceled(_) | Failure::Stopped(_) | Failure::ShuttingDown => (903, -7),
+            Failure::Canceled(_)
+            | Failure::Stopped(_)
+            | Failure::ShuttingDown
+            | Failure::Deactivated => (903, -7),
             Failure::RobotModel(_) => (910, -17),
             Failure::StateStale(_) => (911, -23),
             Failure::StartMoving { .. } => (913, -26),
             Failure::UnknownObject(_) => (920, -19),
-            Failure::ObjectStale { .. } => (921, -24),
+            Failure::ObjectStale { .. } | Failure::CloudStale(_) => (921, -24),
             Failure::Transform(_) => (922, -21),
             Failure::InvalidLink(_) => (923, -18),
             Failure::NoGrasp(_) => (930, -1),
             Failure::ControllerUnavailable(_) => (940, -25),
-            Failure::ControllerRejects(_) => (941, -4),
+            Failure::ControllerRejects(_) | Failure::ControllerRejected(_) => (941, -4),
             Failure::Execution(_) => (942, -4),
             Failure::SceneChanged(_) => (943, -3),
             Failure::Gripper(_) => (944, -4),
-            Failure::GraspEmpty { .. } => (945, -4),
+            Failure::GraspEmpty(_) => (945, -4),
             Failure::Internal(_) => (999, -29),
         }
     }

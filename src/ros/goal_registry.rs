@@ -33,6 +33,15 @@ pub enum GoalStatus {
 }
 
 impl GoalStatus {
+    /// From a message's number; one that has no meaning is UNKNOWN.
+    pub fn from_message(status: i8) -> Self {
+        use GoalStatus::*;
+        [Accepted, Executing, Canceling, Succeeded, Canceled, Aborted]
+            .into_iter()
+            .find(|known| *known as i8 == status)
+            .unwrap_or(Unknown)
+    }
+
     /// Whether the goal has ended.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Canceled | Self::Aborted)

@@ -1,82 +1,183 @@
-//! Commands the gripper through a `control_msgs/GripperCommand` action.
+//! Commands the gripper through the action that `gripper.type` names.
 
+use super::action_client::{ActionClient, Outcome, PeerFault};
+use super::action_server::Action;
 use super::active_goal::ActiveGoal;
 use super::failure::Failure;
-use super::lock;
+#[cfg(franka_msgs)]
+use super::franka_hand::FrankaHand;
+use super::goal_registry::GoalStatus;
 use super::parameters::Parameters;
 use crate::planner::Stage;
-use futures::{Future, FutureExt};
-use r2r::control_msgs::action::GripperCommand;
-use r2r::{ActionClient, GoalStatus, Node};
-use std::sync::Mutex;
-use std::time::Duration;
+use r2r::control_msgs::action::{GripperCommand, ParallelGripperCommand};
+use r2r::Node;
+use std::time::{Duration, Instant};
 
-/// How long a gripper may take to say whether it will do what it is told.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum GripperError {
+    #[error(transparent)]
+    Ros(#[from] r2r::Error),
+    #[error("gripper.type is franka, but this node was built without franka_msgs")]
+    NoFranka,
+}
 
-/// The action's client; its answers arrive through the node's loop, the planning thread waits for them.
-pub struct GripperClient {
-    client: Mutex<ActionClient<GripperCommand::Action>>,
-    name: String,
+/// The client of the gripper's action.
+pub enum GripperClient {
+    Command(ActionClient<GripperCommand::Action>),
+    Parallel(ActionClient<ParallelGripperCommand::Action>),
+    #[cfg(franka_msgs)]
+    Franka(FrankaHand),
+}
+
+/// Where the fingers of a position-controlled gripper came to rest.
+struct Reached {
+    width_m: f64,
+    status: GoalStatus,
+    reached_goal: bool,
+    stalled: bool,
 }
 
 impl GripperClient {
+    /// The client that the parameters ask for; None where there is no gripper.
+    ///
     /// # Errors
-    /// An r2r error for an invalid name.
-    pub fn create(node: &mut Node, name: &str) -> r2r::Result<Self> {
-        Ok(Self {
-            client: Mutex::new(node.create_action_client::<GripperCommand::Action>(name)?),
-            name: name.to_owned(),
-        })
+    /// [`GripperError`]
+    pub fn create(node: &mut Node, p: &Parameters) -> Result<Option<Self>, GripperError> {
+        Ok(Some(match p.gripper_type.as_str() {
+            "gripper_command" => Self::Command(ActionClient::create(node, &p.gripper_action)?),
+            "parallel_gripper" => Self::Parallel(ActionClient::create(node, &p.gripper_action)?),
+            #[cfg(franka_msgs)]
+            "franka" => Self::Franka(FrankaHand::create(node, &p.gripper_franka_name)?),
+            #[cfg(not(franka_msgs))]
+            "franka" => return Err(GripperError::NoFranka),
+            _ => return Ok(None),
+        }))
     }
 
-    /// Moves the fingers to a distance and waits until they rest; returns the distance reached.
+    /// Opens the fingers to a distance and waits until they are there.
     ///
     /// # Errors
     /// [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn move_to(
+    pub fn open(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<(), Failure> {
+        goal.enter(Stage::Gripper, 0.0);
+        #[cfg(franka_msgs)]
+        if let Self::Franka(hand) = self {
+            return hand.open(width_m, p, goal);
+        }
+        let reached = self.move_to(width_m, p, goal)?;
+        match reached.status == GoalStatus::Succeeded && (reached.reached_goal || reached.stalled) {
+            true => Ok(()),
+            false => Err(reached.failure(width_m, p)),
+        }
+    }
+
+    /// Closes the fingers around something of about a width (0: unknown) and waits until they hold it.
+    ///
+    /// # Errors
+    /// [`Failure::GraspEmpty`], [`Failure::Gripper`], or the interrupt of the goal.
+    pub fn close(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<(), Failure> {
+        goal.enter(Stage::Gripper, 0.0);
+        #[cfg(franka_msgs)]
+        if let Self::Franka(hand) = self {
+            return hand.close(width_m, p, goal);
+        }
+        let _ = width_m;
+        // To nothing: the object stops the fingers, and their force holds it.
+        let reached = self.move_to(0.0, p, goal)?;
+        let succeeded = reached.status == GoalStatus::Succeeded && reached.reached_goal;
+        // Some controllers abort where the fingers stall: around an object that is what they are for.
+        if !succeeded && !reached.stalled {
+            return Err(reached.failure(0.0, p));
+        }
+        match reached.width_m < p.gripper_min_width_m {
+            true => Err(Failure::GraspEmpty(format!(
+                "the gripper closed to {:.4} m and holds nothing (gripper.min_width {} m)",
+                reached.width_m, p.gripper_min_width_m
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn move_to(
         &self,
         width_m: f64,
-        parameters: &Parameters,
+        p: &Parameters,
         goal: &ActiveGoal,
-    ) -> Result<f64, Failure> {
-        goal.enter(Stage::Gripper, 0.0);
-        let mut command = GripperCommand::Goal::default();
-        command.command.position = width_m * parameters.gripper_width_to_position;
-        command.command.max_effort = parameters.gripper_force_n;
-        let request = lock(&self.client)
-            .send_goal_request(command)
-            .map_err(|error| self.failed(&error.to_string()))?;
-        let (_, result, _feedback) = self
-            .wait(goal, ANSWER_TIMEOUT, request)?
-            .ok_or_else(|| self.failed("no answer"))?
-            .map_err(|error| self.failed(&error.to_string()))?;
-        let timeout = Duration::from_secs_f64(parameters.gripper_timeout_s);
-        let (status, result) = self
-            .wait(goal, timeout, result)?
-            .ok_or_else(|| self.failed(&format!("not at {width_m:.4} m within {timeout:?}")))?
-            .map_err(|error| self.failed(&error.to_string()))?;
-        let reached_m = result.position / parameters.gripper_width_to_position;
-        if status != GoalStatus::Succeeded || !(result.reached_goal || result.stalled) {
-            let reason =
-                format!("told to go to {width_m:.4} m, ended at {reached_m:.4} m with {status}");
-            return Err(self.failed(&reason));
+    ) -> Result<Reached, Failure> {
+        let position = width_m * p.gripper_width_to_position;
+        let width = |position: f64| position / p.gripper_width_to_position;
+        match self {
+            Self::Command(client) => {
+                let mut command = GripperCommand::Goal::default();
+                command.command.position = position;
+                command.command.max_effort = p.gripper_force_n;
+                let Outcome { status, result } = run(client, command, p, goal)?;
+                Ok(Reached {
+                    width_m: width(result.position),
+                    status,
+                    reached_goal: result.reached_goal,
+                    stalled: result.stalled,
+                })
+            }
+            Self::Parallel(client) => {
+                let mut command = ParallelGripperCommand::Goal::default();
+                if !p.gripper_joint_name.is_empty() {
+                    command.command.name = vec![p.gripper_joint_name.clone()];
+                }
+                command.command.position = vec![position];
+                command.command.velocity = vec![p.gripper_speed_m_s * p.gripper_width_to_position];
+                command.command.effort = vec![p.gripper_force_n];
+                let Outcome { status, result } = run(client, command, p, goal)?;
+                let position = result.state.position.first().copied();
+                Ok(Reached {
+                    width_m: width(position.unwrap_or(f64::NAN)),
+                    status,
+                    reached_goal: result.reached_goal,
+                    stalled: result.stalled,
+                })
+            }
+            #[cfg(franka_msgs)]
+            Self::Franka(_) => Err(Failure::Internal("the Franka hand has its own commands".into())),
         }
-        goal.enter(Stage::Gripper, 1.0);
-        Ok(reached_m)
     }
+}
 
-    fn wait<T>(
-        &self,
-        goal: &ActiveGoal,
-        timeout: Duration,
-        future: impl Future<Output = T>,
-    ) -> Result<Option<T>, Failure> {
-        let mut future = Box::pin(future);
-        goal.wait(timeout, || future.as_mut().now_or_never())
+impl Reached {
+    fn failure(&self, wanted_m: f64, p: &Parameters) -> Failure {
+        Failure::Gripper(format!(
+            "gripper '{}': told to go to {wanted_m:.4} m, ended at {:.4} m with status {:?}",
+            p.gripper_action, self.width_m, self.status
+        ))
     }
+}
 
-    fn failed(&self, reason: &str) -> Failure {
-        Failure::Gripper(format!("gripper '{}': {reason}", self.name))
-    }
+/// Sends one command and waits for its result, no longer than `gripper.timeout`.
+///
+/// # Errors
+/// [`Failure::Gripper`], or the interrupt of the goal.
+pub fn run<A: Action>(
+    client: &ActionClient<A>,
+    command: A::Goal,
+    p: &Parameters,
+    goal: &ActiveGoal,
+) -> Result<Outcome<A::Result>, Failure> {
+    let fault = |fault| match fault {
+        PeerFault::Ended(failure) => failure,
+        fault => Failure::Gripper(format!("the gripper's {fault}")),
+    };
+    client.find(goal).map_err(fault)?;
+    let begun = Instant::now();
+    let timeout = Duration::from_secs_f64(p.gripper_timeout_s);
+    let outcome = client.perform(command, goal, true, || {
+        goal.keep_alive();
+        match begun.elapsed() > timeout {
+            true => Err(Failure::Gripper(format!(
+                "the gripper has not ended its motion within {timeout:?} (gripper.timeout)"
+            ))),
+            false => Ok(()),
+        }
+    });
+    goal.enter(Stage::Gripper, 1.0);
+    outcome.map_err(fault)
 }

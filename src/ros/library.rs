@@ -80,22 +80,21 @@ pub struct ObjectLibrary {
     changed: Condvar,
     orders: Mutex<mpsc::Sender<(String, ObjectSource)>>,
     /// Why `objects.file` could not be read.
-    fault: Option<String>,
+    fault: Mutex<Option<String>>,
 }
 
 impl ObjectLibrary {
     /// Starts the thread. It reads the network's weights first; `model_file` empty: those that come with the package.
-    /// `fault`: what is wrong with the list of objects itself.
     ///
     /// # Errors
     /// The operating system has no thread to give.
-    pub fn start(model_file: String, fault: Option<String>) -> std::io::Result<Arc<Self>> {
+    pub fn start(model_file: String) -> std::io::Result<Arc<Self>> {
         let (orders, inbox) = mpsc::channel();
         let library = Arc::new(Self {
             models: Mutex::default(),
             changed: Condvar::new(),
             orders: Mutex::new(orders),
-            fault,
+            fault: Mutex::default(),
         });
         // The thread must not keep its own library alive: it ends when the last user drops it.
         let weak = Arc::downgrade(&library);
@@ -124,8 +123,13 @@ impl ObjectLibrary {
     }
 
     /// Why `objects.file` could not be read, if so.
-    pub fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.fault).clone()
+    }
+
+    /// What is wrong with the list of objects itself.
+    pub fn set_fault(&self, fault: Option<String>) {
+        *lock(&self.fault) = fault;
     }
 
     pub fn get(&self, id: &str) -> Option<ModelStatus> {

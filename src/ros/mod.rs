@@ -10,6 +10,8 @@ pub mod action_server;
 pub mod goal_registry;
 
 // The planner's node, from the outside in.
+pub mod cloud_input;
+pub mod lifecycle_server;
 pub mod node;
 pub mod parameters;
 pub mod perception;
@@ -19,16 +21,25 @@ pub mod score;
 pub mod services;
 
 // One goal.
+pub mod action_client;
+pub mod action_controller;
 pub mod active_goal;
+pub mod arm_watch;
 pub mod execution;
 pub mod failure;
+#[cfg(franka_msgs)]
+pub mod franka_hand;
 pub mod gripper_client;
 pub mod pick;
 pub mod prepare;
+pub mod topic_controller;
 
 // What is known and what is said.
 pub mod diagnostics;
 pub mod library;
+pub mod lifecycle;
+pub mod loading;
+pub mod object_frames;
 pub mod objects;
 pub mod outputs;
 pub mod robot_source;
@@ -45,6 +56,7 @@ pub mod declaration;
 pub mod parameter_services;
 pub mod sim;
 pub mod spin;
+pub mod stopping;
 
 use std::sync::{Mutex, MutexGuard};
 

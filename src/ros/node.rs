@@ -1,32 +1,32 @@
 //! `planner_node`: puts the parts together and takes them apart again.
 
 use super::action_server;
+use super::action_client::ActionClient;
 use super::active_goal::Interrupt;
+use super::cloud_input;
 use super::diagnostics;
-use super::gripper_client::GripperClient;
-use super::library::{ObjectLibrary, ObjectSource, ObjectsFile};
-use super::lock;
-use super::outputs::Outputs;
+use super::gripper_client::{GripperClient, GripperError};
+use super::library::ObjectLibrary;
+use super::lifecycle::Lifecycle;
+use super::lifecycle_server::LifecycleServer;
+use super::loading::Loading;
+use super::outputs::{Output, Outputs};
 use super::parameter_services;
 use super::parameters::Parameters;
 use super::perception::{self, SubscribeError};
 use super::pick::Picker;
 use super::pick_server::{GoalGate, PickServer};
-use super::robot_source::RobotSource;
 use super::scene_input::{self, SceneInputError};
-use super::scene_store::SceneStore;
 use super::score::{self, ScoreError};
 use super::services;
 use super::shared::{RobotStatus, Shared};
 use super::spin;
 use super::status::{Activity, StatusBoard};
-use crate::field::ObjectStore;
 use futures::executor::LocalPool;
 use futures::task::{LocalSpawn, LocalSpawnExt};
 use r2r::{std_msgs, Node, QosProfile};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Waiting goals are looked after this often.
@@ -36,12 +36,13 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The last answers get this long to leave.
 const FAREWELL: Duration = Duration::from_millis(100);
 
-/// Why the node cannot start. A file that cannot be used is no such reason: it fails the goals that need it, with its
-/// name and what is wrong, and shows in the diagnostics.
+/// Why the node cannot start. A file that cannot be used is no such reason, see [`super::loading`].
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error(transparent)]
     Ros(#[from] r2r::Error),
+    #[error(transparent)]
+    Gripper(#[from] GripperError),
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
     #[error(transparent)]
@@ -73,22 +74,26 @@ impl PlannerNode {
         parameters: Parameters,
         spawner: &(impl LocalSpawn + Clone + 'static),
     ) -> Result<Self, NodeError> {
-        let library = load_objects(&parameters)?;
+        let library = ObjectLibrary::start(parameters.planning_model_file.clone())?;
         let outputs = Outputs::create(node, &parameters.controller_topic)?;
-        let gripper = match parameters.gripper_type.as_str() {
-            "gripper_command" => Some(GripperClient::create(node, &parameters.gripper_action)?),
-            _ => None,
-        };
+        let gripper = GripperClient::create(node, &parameters)?;
         let shared = Arc::new(Shared {
             parameters: Arc::new(Mutex::new(parameters.clone())),
             robot: Mutex::new(RobotStatus::Waiting),
             joint_states: Mutex::default(),
             transforms: Mutex::default(),
             object_poses: Mutex::default(),
-            scene: Mutex::new(load_scene(&parameters)),
+            scene: Mutex::default(),
+            cloud: Mutex::default(),
             library,
             outputs,
+            controller_action: ActionClient::create(node, &parameters.controller_action)?,
             clock: node.get_ros_clock(),
+            lifecycle: Lifecycle::new(Output::create(
+                node,
+                "~/transition_event",
+                QosProfile::default(),
+            )?),
         });
         let status = Arc::new(StatusBoard::default());
         status.set_activity(&shared, Activity::Unconfigured, None);
@@ -97,7 +102,10 @@ impl PlannerNode {
         }
         perception::start(node, spawner, &shared)?;
         scene_input::start(node, spawner, &shared)?;
-        start_robot(node, spawner, &shared, &status, &parameters)?;
+        cloud_input::start(node, spawner, &shared)?;
+        let loading = Loading::new(shared.clone(), status.clone(), parameters.clone());
+        let loading = Arc::new(loading);
+        listen_to_description(node, spawner, &loading)?;
 
         let gate = Arc::new(GoalGate::default());
         let picker = Picker::new(shared.clone(), status.clone(), gripper);
@@ -113,6 +121,13 @@ impl PlannerNode {
         services::start(node, spawner, &shared, &status, &gate)?;
         score::start(node, spawner, &shared)?;
         spawner.spawn_local(parameter_services::serve(node, shared.parameters.clone())?)?;
+        let lifecycle = LifecycleServer {
+            shared: shared.clone(),
+            status: status.clone(),
+            gate: gate.clone(),
+            loading,
+        };
+        lifecycle.start(node, spawner, parameters.autostart)?;
         let running = Self {
             shared,
             status,
@@ -164,122 +179,22 @@ impl PlannerNode {
     }
 }
 
-/// A scene that cannot be read is kept as a fault: planning without the obstacles would be dangerous.
-fn load_scene(parameters: &Parameters) -> SceneStore {
-    match parameters.scene_file.as_str() {
-        "" => SceneStore::default(),
-        file => SceneStore::load(Path::new(file)).unwrap_or_else(|fault| {
-            r2r::log_error!("planner", "{fault}");
-            SceneStore {
-                fault: Some(fault),
-                ..SceneStore::default()
-            }
-        }),
-    }
-}
-
-fn load_objects(parameters: &Parameters) -> std::io::Result<Arc<ObjectLibrary>> {
-    let file = match parameters.objects_file.as_str() {
-        "" => Ok(ObjectsFile::default()),
-        file => ObjectsFile::load(Path::new(file)),
-    };
-    let fault = file.as_ref().err().cloned();
-    let library = ObjectLibrary::start(parameters.planning_model_file.clone(), fault)?;
-    for (id, entry) in file.unwrap_or_default().objects {
-        let (path, scale) = (entry.mesh, entry.scale);
-        library.add(&id, ObjectSource::File { path, scale });
-    }
-    add_stored(&library, parameters);
-    Ok(library)
-}
-
-/// The objects of `objects.folder`, or of the user's; those of the file stay as they are.
-fn add_stored(library: &ObjectLibrary, parameters: &Parameters) {
-    let folder = match parameters.objects_folder.as_str() {
-        "" => ObjectStore::default_folder(),
-        folder => Some(PathBuf::from(folder)),
-    };
-    let Some(store) = folder.map(ObjectStore::new) else {
-        return;
-    };
-    match store.names() {
-        Ok(names) => {
-            for id in names.iter().filter(|id| library.get(id).is_none()) {
-                library.add(id, ObjectSource::Stored(store.clone()));
-            }
-        }
-        Err(error) => r2r::log_error!("planner", "objects.folder: {error}"),
-    }
-}
-
-/// Makes the robot model from the file, or from each new text on `robot_description`.
-fn start_robot(
+/// Each new text on `robot_description`, once the node is configured without a file.
+fn listen_to_description(
     node: &mut Node,
     spawner: &impl LocalSpawn,
-    shared: &Arc<Shared>,
-    status: &Arc<StatusBoard>,
-    parameters: &Parameters,
-) -> Result<(), NodeError> {
-    let source = RobotSource::from_planner(parameters);
-    if !parameters.robot_urdf_file.is_empty() {
-        match source.read_urdf() {
-            Ok(urdf) => build_robot(shared, status, &source, urdf)?,
-            Err(error) => {
-                r2r::log_error!("planner", "no robot model: {error}");
-                *lock(&shared.robot) = RobotStatus::Failed(error.to_string());
-            }
-        }
-        return Ok(());
-    }
-    let (shared, status) = (shared.clone(), status.clone());
-    let mut last = String::new();
+    loading: &Arc<Loading>,
+) -> Result<(), SubscribeError> {
+    let loading = loading.clone();
     let latched = QosProfile::default().keep_last(1).transient_local();
-    let topic = "robot_description";
     perception::subscribe(
         node,
         spawner,
-        topic,
+        "robot_description",
         latched,
-        move |m: std_msgs::msg::String| {
-            if m.data == last {
-                return Ok(());
-            }
-            last.clone_from(&m.data);
-            build_robot(&shared, &status, &source, m.data).map_err(|error| error.to_string())
+        move |message: std_msgs::msg::String| {
+            loading.on_description(message.data);
+            Ok(())
         },
-    )?;
-    Ok(())
-}
-
-/// Builds in a thread: fitting spheres and sampling self-collisions takes up to seconds.
-fn build_robot(
-    shared: &Arc<Shared>,
-    status: &Arc<StatusBoard>,
-    source: &RobotSource,
-    urdf: String,
-) -> std::io::Result<()> {
-    *lock(&shared.robot) = RobotStatus::Building;
-    let (shared, status, source) = (shared.clone(), status.clone(), source.clone());
-    thread::Builder::new().name("robot".into()).spawn(move || {
-        let built = std::panic::catch_unwind(|| source.build(&urdf));
-        let robot = match built {
-            Ok(Ok(robot)) => RobotStatus::Ready(Arc::new(robot)),
-            Ok(Err(error)) => RobotStatus::Failed(error.to_string()),
-            Err(_) => RobotStatus::Failed("internal error while the model was built".into()),
-        };
-        if let RobotStatus::Failed(reason) = &robot {
-            r2r::log_error!("planner", "no robot model: {reason}");
-        }
-        *lock(&shared.robot) = robot;
-        if status.activity() == Activity::Unconfigured {
-            let ready = matches!(shared.robot(), RobotStatus::Ready(_));
-            let activity = if ready {
-                Activity::Idle
-            } else {
-                Activity::Unconfigured
-            };
-            status.set_activity(&shared, activity, None);
-        }
-    })?;
-    Ok(())
+    )
 }

@@ -12,7 +12,9 @@ use std::sync::Mutex;
 pub struct Output<T: WrappedTypesupport>(Mutex<Publisher<T>>);
 
 impl<T: WrappedTypesupport + 'static> Output<T> {
-    fn create(node: &mut Node, topic: &str, qos: QosProfile) -> r2r::Result<Self> {
+    /// # Errors
+    /// An r2r error for an invalid topic name.
+    pub fn create(node: &mut Node, topic: &str, qos: QosProfile) -> r2r::Result<Self> {
         Ok(Self(Mutex::new(node.create_publisher(topic, qos)?)))
     }
 

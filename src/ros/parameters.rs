@@ -51,6 +51,8 @@ parameters! {
             "YAML file with the known objects: id, mesh file, scale.";
         objects_default_id: String = "object".into(), "objects.default_id", "", Any, Live,
             "Object of a goal that names none, and of the topic `object_pose`.";
+        objects_tf_frames: Vec<String> = Vec::new(), "objects.tf_frames", "", Any, Live,
+            "Objects whose pose is that of a tf frame, each as `id=frame`; other poses of them are ignored.";
         objects_max_age_s: f64 = 1.0, "objects.max_age", "s", Double(0.0, 86400.0), Live,
             "Oldest pose of an object that is planned with. 0: any age.";
         objects_max_motion_m: f64 = 0.01, "objects.max_motion", "m", Positive(10.0), Live,
@@ -61,6 +63,18 @@ parameters! {
             "Longest wait for a transform.";
         scene_file: String = String::new(), "scene.file", "", Any, Restart,
             "YAML file with the fixed obstacles. Empty: none.";
+        cloud_required: bool = false, "obstacle_cloud.required", "", Any, Live,
+            "Refuse to plan before a cloud has come on `obstacle_cloud`.";
+        cloud_max_age_s: f64 = 1.0, "obstacle_cloud.max_age", "s", Double(0.0, 86400.0), Live,
+            "Oldest cloud that is planned with; an older one fails the goal. 0: any age.";
+        cloud_max_points: i64 = 100_000, "obstacle_cloud.max_points", "", Integer(1, 10_000_000), Live,
+            "Of a larger cloud every second, third, ... point is left out.";
+        cloud_voxel_m: f64 = 0.01, "obstacle_cloud.voxel", "m", Double(0.005, 0.1), Live,
+            "Resolution of the obstacle that is made of the cloud.";
+        cloud_reach_m: f64 = 2.0, "obstacle_cloud.reach", "m", Positive(100.0), Live,
+            "Points further than this from the base link are left out.";
+        cloud_known_margin_m: f64 = 0.02, "obstacle_cloud.known_margin", "m", Double(0.0, 0.2), Live,
+            "Points up to this far from the arm, the object to be grasped and known obstacles count as theirs.";
         state_max_age_s: f64 = 0.2, "state.max_age", "s", Positive(60.0), Live,
             "Oldest measured joint position that is planned with.";
         state_timeout_s: f64 = 1.0, "state.timeout", "s", Double(0.0, 60.0), Live,
@@ -71,10 +85,14 @@ parameters! {
             "Refuse to plan while the arm moves.";
         state_stationary_velocity: f64 = 0.02, "state.stationary_velocity", "rad/s or m/s", Positive(10.0), Live,
             "A joint below this speed stands still.";
-        controller_mode: String = "topic".into(), "controller.mode", "", OneOf(&["topic", "none"]), Live,
-            "How trajectories are executed: published for a joint_trajectory_controller, or not at all.";
+        controller_mode: String = "topic".into(), "controller.mode", "", OneOf(&["topic", "action", "none"]), Live,
+            "How trajectories are executed: published for a joint_trajectory_controller, sent to its action, or not at all.";
         controller_topic: String = "arm_controller/joint_trajectory".into(), "controller.topic", "", Any, Restart,
             "Topic of the joint_trajectory_controller.";
+        controller_action: String = "arm_controller/follow_joint_trajectory".into(), "controller.action", "", Any, Restart,
+            "The controller's control_msgs/FollowJointTrajectory action.";
+        controller_path_tolerance_rad: f64 = 0.1, "controller.path_tolerance", "rad or m", Double(0.0, 10.0), Live,
+            "Largest distance of a joint from the trajectory on the way; the motion is stopped beyond it. The controller's action gets it too. 0: not watched, and the controller's own there.";
         controller_goal_tolerance_rad: f64 = 0.02, "controller.goal_tolerance", "rad or m", Positive(1.0), Live,
             "Largest distance of a joint from the end of the trajectory that counts as arrived.";
         controller_goal_time_tolerance_s: f64 = 1.0, "controller.goal_time_tolerance", "s", Positive(60.0), Live,
@@ -83,20 +101,32 @@ parameters! {
             "Time between the points of the trajectory that is sent.";
         controller_stop_on_cancel: bool = true, "controller.stop_on_cancel", "", Any, Live,
             "Stop the arm when a goal is cancelled, preempted or fails during execution.";
-        gripper_type: String = "none".into(), "gripper.type", "", OneOf(&["none", "gripper_command"]), Restart,
-            "Interface of the gripper: none, or a control_msgs/GripperCommand action.";
+        gripper_type: String = "none".into(), "gripper.type", "", OneOf(&["none", "gripper_command", "parallel_gripper", "franka"]), Restart,
+            "Interface of the gripper: none, a control_msgs/GripperCommand or ParallelGripperCommand action, or franka_gripper's actions.";
         gripper_action: String = "gripper_controller/gripper_cmd".into(), "gripper.action", "", Any, Restart,
-            "Name of the gripper's action.";
+            "Name of the gripper's action; not of franka's.";
+        gripper_franka_name: String = "franka_gripper".into(), "gripper.franka_name", "", Any, Restart,
+            "Name of the franka_gripper node, whose actions `move` and `grasp` are used.";
+        gripper_joint_name: String = String::new(), "gripper.joint_name", "", Any, Live,
+            "Joint of a ParallelGripperCommand. Empty: left out.";
         gripper_width_open_m: f64 = 0.08, "gripper.width_open", "m", Double(0.0, 1.0), Live,
             "How far the fingers open before the grasp.";
         gripper_width_to_position: f64 = 0.5, "gripper.width_to_position", "", Positive(1000.0), Live,
             "Position of the command divided by the distance between the fingers: 0.5 where the command is one finger's travel.";
+        gripper_speed_m_s: f64 = 0.1, "gripper.speed", "m/s", Positive(10.0), Live,
+            "How fast the distance between the fingers changes; a GripperCommand cannot say it.";
         gripper_force_n: f64 = 20.0, "gripper.force", "N", Double(0.0, 1000.0), Live,
             "Force of the closed gripper.";
         gripper_timeout_s: f64 = 5.0, "gripper.timeout", "s", Positive(60.0), Live,
             "Longest time the gripper may take to open or close.";
         gripper_min_width_m: f64 = 0.002, "gripper.min_width", "m", Double(0.0, 1.0), Live,
             "A closed gripper narrower than this holds nothing.";
+        gripper_epsilon_inner_m: f64 = 0.005, "gripper.epsilon_inner", "m", Double(0.0, 1.0), Live,
+            "How much narrower than the grasped part's known width a Franka hand may close and still hold it.";
+        gripper_epsilon_outer_m: f64 = 0.005, "gripper.epsilon_outer", "m", Double(0.0, 1.0), Live,
+            "How much wider than that it may stay.";
+        autostart: bool = true, "autostart", "", Any, Restart,
+            "Become active at start. false: wait for a lifecycle manager to configure and activate the node.";
         action_result_timeout_s: f64 = 10.0, "action.result_timeout", "s", Double(0.0, 86400.0), Restart,
             "How long the result of a goal that has ended can be asked for.";
         failure_status: String = "abort".into(), "failure_status", "", OneOf(&["abort", "succeed"]), Live,

@@ -167,7 +167,7 @@ fn on_detections(shared: &Shared, m: &vision_msgs::msg::Detection3DArray) -> Res
 }
 
 /// A publisher without a clock sends zero: then the time of arrival counts.
-fn stamp_or_now(shared: &Shared, header: &std_msgs::msg::Header) -> TimeNs {
+pub(super) fn stamp_or_now(shared: &Shared, header: &std_msgs::msg::Header) -> TimeNs {
     match convert::time_from_message(&header.stamp) {
         0 => shared.now(),
         stamp => stamp,

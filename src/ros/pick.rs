@@ -8,7 +8,7 @@ use super::convert::{self, goal::CheckedGoal};
 use super::execution;
 use super::failure::Failure;
 use super::gripper_client::GripperClient;
-use super::lock;
+use super::object_frames::latest_pose;
 use super::parameters::Parameters;
 use super::prepare::{prepare, Prepared, Target};
 use super::shared::Shared;
@@ -163,7 +163,7 @@ impl Picker {
         let Some(_) = &target.observed else {
             return Ok(());
         };
-        let latest = lock(&self.shared.object_poses).get(&target.id).cloned();
+        let latest = latest_pose(&self.shared, parameters, robot, &target.id)?;
         let Some(latest) = latest else {
             return Err(Failure::SceneChanged(format!(
                 "object '{}' was removed",
@@ -198,10 +198,9 @@ impl Picker {
         result: &mut PlanGraspMotion::Result,
     ) -> Result<(), Failure> {
         let gripper = self.gripper.as_ref().filter(|_| checked.use_gripper);
-        let width_m = |action| convert::result::width_m(action, parameters.gripper_width_open_m);
         for phase in &plan.phases {
-            if let (Some(gripper), Some(width_m)) = (gripper, width_m(phase.gripper_before)) {
-                gripper.move_to(width_m, parameters, goal)?;
+            if let Some(gripper) = gripper {
+                act(gripper, phase.gripper_before, parameters, goal)?;
             }
             let end = execution::execute(&self.shared, robot, parameters, &phase.trajectory, goal)?;
             let closes = matches!(phase.gripper_after, GripperAction::Close { .. });
@@ -211,21 +210,28 @@ impl Picker {
                 result.grasp_position_error = error.translation.vector.norm();
                 result.grasp_orientation_error = error.rotation.angle();
             }
-            let Some(width_m) = width_m(phase.gripper_after) else {
-                continue;
-            };
-            let Some(gripper) = gripper else {
-                return Ok(());
-            };
-            let reached_m = gripper.move_to(width_m, parameters, goal)?;
-            if closes && reached_m < parameters.gripper_min_width_m {
-                return Err(Failure::GraspEmpty {
-                    width_m: reached_m,
-                    limit_m: parameters.gripper_min_width_m,
-                });
+            match gripper {
+                Some(gripper) => act(gripper, phase.gripper_after, parameters, goal)?,
+                None if phase.gripper_after == GripperAction::Keep => {}
+                None => return Ok(()),
             }
         }
         Ok(())
+    }
+}
+
+fn act(
+    gripper: &GripperClient,
+    action: GripperAction,
+    p: &Parameters,
+    goal: &ActiveGoal,
+) -> Result<(), Failure> {
+    match action {
+        GripperAction::Keep => Ok(()),
+        GripperAction::Open { width_m } => {
+            gripper.open(width_m.min(p.gripper_width_open_m), p, goal)
+        }
+        GripperAction::Close { width_m } => gripper.close(width_m, p, goal),
     }
 }
 

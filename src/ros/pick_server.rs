@@ -3,11 +3,14 @@
 use super::action_server::{ActionHandler, GoalHandle};
 use super::active_goal::{ActiveGoal, Interrupt, InterruptFlag};
 use super::goal_registry::GoalId;
+use super::lifecycle::State;
 use super::lock;
 use super::pick::{self, Picker};
 use super::shared::Shared;
 use super::status::StatusBoard;
 use r2r::diffusion_field_planner::action::PlanGraspMotion;
+use futures::channel::oneshot;
+use futures::{Future, FutureExt};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -29,6 +32,8 @@ struct Pending {
     /// Of the goal in work.
     working: Option<InterruptFlag>,
     closed: bool,
+    /// Dropped when no goal is pending: whoever waits for that holds the other ends.
+    until_idle: Vec<oneshot::Sender<()>>,
 }
 
 impl Default for GoalGate {
@@ -67,6 +72,16 @@ impl GoalGate {
             .for_each(|goal| goal.interrupt().raise(reason));
     }
 
+    /// Done as soon as no goal is pending.
+    pub fn when_idle(&self) -> impl Future<Output = ()> {
+        let (sender, idle) = oneshot::channel();
+        let mut state = lock(&self.state);
+        if !state.waiting.is_empty() || state.working.is_some() {
+            state.until_idle.push(sender);
+        }
+        idle.map(|_| ())
+    }
+
     /// Lets the planning thread end when its goals have.
     pub fn close(&self) {
         lock(&self.state).closed = true;
@@ -87,6 +102,7 @@ impl GoalGate {
                 state.working = Some(goal.interrupt().clone());
                 return Some(goal);
             }
+            state.until_idle.clear();
             if state.closed {
                 return None;
             }
@@ -156,6 +172,11 @@ impl PickServer {
     /// Why a goal is not accepted now; None if it is.
     fn refusal(&self) -> Option<String> {
         let busy = self.gate.pending();
+        let state = self.shared.lifecycle.state();
+        if state != State::Active {
+            let state = state.label();
+            return Some(format!("the node is not active, its lifecycle state is {state}"));
+        }
         if !self.gate.is_enabled() {
             return Some("the node is not enabled (service ~/set_enabled)".into());
         }

@@ -2,10 +2,13 @@
 //! parameter allows and no longer than the goal is wanted.
 
 use super::active_goal::ActiveGoal;
+use super::cloud_input::{self, Known, CLOUD_ID};
+use super::convert::constraints::with_tool_link;
 use super::convert::goal::CheckedGoal;
 use super::failure::Failure;
 use super::library::ModelStatus;
 use super::lock;
+use super::object_frames::latest_pose;
 use super::objects::ObservedPose;
 use super::parameters::Parameters;
 use super::shared::{RobotStatus, Shared};
@@ -14,7 +17,7 @@ use crate::field::ObjectModel;
 use crate::geometry::Pose;
 use crate::planner::{Goal, PlanRequest};
 use crate::robot::RobotModel;
-use crate::scene::{Scene, SceneObject};
+use crate::scene::{Scene, SceneObject, SignedDistance};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -138,7 +141,7 @@ impl Preparation<'_> {
         let model = self.model(id, needs_model)?;
         let observed = match &self.checked.object_pose {
             Some(pose) => Some(pose.clone()),
-            None => self.observed_pose(id, needs_object || model.is_some())?,
+            None => self.observed_pose(robot, id, needs_object || model.is_some())?,
         };
         let world_from_object = match &observed {
             Some(observed) => self.transformed(robot, observed)?,
@@ -199,14 +202,32 @@ impl Preparation<'_> {
         }
     }
 
-    fn observed_pose(&self, id: &str, needed: bool) -> Result<Option<ObservedPose>, Failure> {
-        let Some(observed) = lock(&self.shared.object_poses).get(id).cloned() else {
-            return match needed {
-                false => Ok(None),
-                true => Err(Failure::UnknownObject(format!(
+    /// The last pose of an object, waiting for a frame's transform if need be.
+    fn latest_pose(&self, robot: &RobotModel, id: &str) -> Result<Option<ObservedPose>, Failure> {
+        let timeout = Duration::from_secs_f64(self.parameters.objects_tf_timeout_s);
+        let latest = || latest_pose(self.shared, self.parameters, robot, id);
+        let found = self.goal.wait(timeout, || match latest() {
+            Err(Failure::Transform(error)) if error.may_resolve() => None,
+            other => Some(other),
+        })?;
+        found.unwrap_or_else(latest)
+    }
+
+    fn observed_pose(
+        &self,
+        robot: &RobotModel,
+        id: &str,
+        needed: bool,
+    ) -> Result<Option<ObservedPose>, Failure> {
+        let observed = match self.latest_pose(robot, id) {
+            Ok(Some(observed)) => observed,
+            Ok(None) if needed => {
+                return Err(Failure::UnknownObject(format!(
                     "no pose of object '{id}' was received"
-                ))),
-            };
+                )))
+            }
+            Err(failure) if needed => return Err(failure),
+            _ => return Ok(None),
         };
         let age_s = seconds_between(observed.stamp, self.shared.now());
         let limit_s = self.parameters.objects_max_age_s;
@@ -280,21 +301,27 @@ impl Preparation<'_> {
             time_limit: self.checked.time_limit,
             num_particles: self.checked.num_candidates,
             seed: self.checked.seed.unwrap_or_else(fresh_seed),
-            ..PlanRequest::new(start, self.scene(robot, &target.id)?, goal)
+            constraints: with_tool_link(
+                &self.checked.constraints,
+                robot.kinematics.tool_link(),
+            ),
+            ..PlanRequest::new(start.clone(), self.scene(robot, target, &start)?, goal)
         })
     }
 
     /// The obstacles, without the object to be grasped and those that may be touched.
-    fn scene(&self, robot: &RobotModel, target_id: &str) -> Result<Scene, Failure> {
+    fn scene(&self, robot: &RobotModel, target: &Target, start: &[f64]) -> Result<Scene, Failure> {
         let store = lock(&self.shared.scene).clone();
         if let Some(fault) = store.fault {
             return Err(Failure::Configuration(fault));
         }
         let mut scene = Scene::default();
+        let mut ignored_objects = Vec::new();
         for (name, obstacle) in &store.obstacles {
-            if name == target_id || self.checked.ignored_objects.contains(name) {
+            if name == &target.id {
                 continue;
             }
+            let ignored = self.checked.ignored_objects.contains(name);
             let world_from_object = self.shared.to_planning_frame(robot, &obstacle.pose)?;
             for (i, part) in obstacle.parts.iter().enumerate() {
                 let part_name = match obstacle.parts.len() {
@@ -304,10 +331,46 @@ impl Preparation<'_> {
                 let world_from_part = world_from_object * part.object_from_part;
                 let mut object = SceneObject::new(part_name, part.shape.clone(), world_from_part);
                 object.margin_m = obstacle.margin_m;
-                scene.objects.push(object);
+                match ignored {
+                    true => ignored_objects.push(object),
+                    false => scene.objects.push(object),
+                }
             }
         }
+        if !self.checked.ignored_objects.iter().any(|id| id == CLOUD_ID) {
+            let known: Vec<&SceneObject> = scene.objects.iter().chain(&ignored_objects).collect();
+            let cloud = self.cloud(robot, target, start, &known)?;
+            scene.objects.extend(cloud);
+        }
         Ok(scene)
+    }
+
+    /// The obstacle of the point cloud, without the points of what is known.
+    fn cloud(
+        &self,
+        robot: &RobotModel,
+        target: &Target,
+        start: &[f64],
+        known: &[&SceneObject],
+    ) -> Result<Option<SceneObject>, Failure> {
+        let mut bodies: Vec<Known> = known
+            .iter()
+            .map(|o| (&o.shape as &dyn SignedDistance, o.world_from_object))
+            .collect();
+        if let Some(model) = &target.model {
+            bodies.push((&*model.surface, target.world_from_object));
+        }
+        // The camera sees the arm where it is, wherever a plan may start.
+        let measured = self.shared.arm_state(robot, self.parameters.state_max_age_s);
+        let position = measured.map_or_else(|_| start.to_vec(), |state| state.position);
+        cloud_input::obstacle(
+            self.shared,
+            self.parameters,
+            robot,
+            &position,
+            &bodies,
+            |frame| self.transformed(robot, frame),
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! Scene objects from the topic `scene_object`, prepared in a thread of their own: meshes take time.
 
+use super::cloud_input::CloudSlot;
 use super::convert;
 use super::library::ObjectSource;
 use super::lock;
@@ -110,6 +111,7 @@ pub fn remove(shared: &Shared, id: &str) -> bool {
 pub fn clear(shared: &Shared) {
     lock(&shared.scene).obstacles.clear();
     lock(&shared.object_poses).clear();
+    *lock(&shared.cloud) = CloudSlot::default();
     for (id, _) in shared.library.statuses() {
         shared.library.remove(&id);
     }

@@ -9,7 +9,7 @@ use super::pick_server::GoalGate;
 use super::scene_input;
 use super::shared::{RobotStatus, Shared};
 use super::state::seconds_between;
-use super::status::{Activity, StatusBoard};
+use super::status::StatusBoard;
 use futures::task::{LocalSpawn, LocalSpawnExt};
 use futures::StreamExt;
 use r2r::diffusion_field_planner::srv::{ListObjects, RemoveObject};
@@ -49,7 +49,7 @@ pub fn start(
     })
 }
 
-fn service<T: WrappedServiceTypeSupport + 'static>(
+pub(super) fn service<T: WrappedServiceTypeSupport + 'static>(
     node: &mut Node,
     spawner: &impl LocalSpawn,
     name: &str,
@@ -130,13 +130,16 @@ fn remove_object(shared: &Shared, request: &RemoveObject::Request) -> RemoveObje
     }
 }
 
-/// Ends every goal and brings the arm to rest, also if it was not this node that moved it.
+/// Ends every goal and, where the node is active, brings the arm to rest, also if it was not this node that moved it.
 fn stop(shared: &Shared, gate: &GoalGate) -> Trigger::Response {
     gate.interrupt_all(Interrupt::Stopped);
+    if !shared.lifecycle.is_active() {
+        return done("goals ended; the node is not active, so no stop was sent".into());
+    }
     let RobotStatus::Ready(robot) = shared.robot() else {
         return done("goals ended; no robot model, so no stop was sent".into());
     };
-    match execution::stop(shared, &robot) {
+    match execution::stop(shared, &robot, &shared.parameters()) {
         true => done(String::new()),
         false => Trigger::Response {
             success: false,
@@ -155,12 +158,7 @@ fn set_enabled(
     if !enabled {
         gate.interrupt_all(Interrupt::Stopped);
     }
-    let activity = match (enabled, shared.robot()) {
-        (false, _) => Activity::Inactive,
-        (true, RobotStatus::Ready(_)) => Activity::Idle,
-        (true, _) => Activity::Unconfigured,
-    };
-    status.set_activity(shared, activity, None);
+    status.refresh(shared, enabled);
     SetBool::Response {
         success: true,
         message: String::new(),

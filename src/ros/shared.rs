@@ -1,6 +1,9 @@
 //! What the node's tasks and its planning thread share.
 
+use super::action_client::ActionClient;
 use super::library::ObjectLibrary;
+use super::cloud_input::CloudSlot;
+use super::lifecycle::Lifecycle;
 use super::lock;
 use super::objects::{ObjectPoses, ObservedPose};
 use super::outputs::Outputs;
@@ -10,6 +13,7 @@ use super::state::{ArmState, JointStates, StateError, TimeNs};
 use super::tf::{TransformBuffer, TransformError};
 use crate::geometry::Pose;
 use crate::robot::RobotModel;
+use r2r::control_msgs::action::FollowJointTrajectory;
 use r2r::Clock;
 use std::sync::{Arc, Mutex};
 
@@ -32,9 +36,13 @@ pub struct Shared {
     pub transforms: Mutex<TransformBuffer>,
     pub object_poses: Mutex<ObjectPoses>,
     pub scene: Mutex<SceneStore>,
+    pub cloud: Mutex<CloudSlot>,
     pub library: Arc<ObjectLibrary>,
     pub outputs: Outputs,
+    pub controller_action: ActionClient<FollowJointTrajectory::Action>,
     pub clock: Arc<Mutex<Clock>>,
+    /// Goals are taken, and the controller is commanded, only while it is active.
+    pub lifecycle: Lifecycle,
 }
 
 impl Shared {

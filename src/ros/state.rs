@@ -1,6 +1,7 @@
 //! The measured joint positions, merged by joint name from any number of publishers.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 /// Time by the node's clock, nanoseconds.
 pub type TimeNs = i64;
@@ -50,6 +51,8 @@ pub enum StateError {
 #[derive(Default)]
 pub struct JointStates {
     samples: HashMap<String, Sample>,
+    /// Of the last message, by the machine's clock.
+    arrived: Option<Instant>,
 }
 
 impl JointStates {
@@ -62,6 +65,7 @@ impl JointStates {
         velocities: &[f64],
         stamp: TimeNs,
     ) {
+        self.arrived = Some(Instant::now());
         for (i, (name, &position)) in names.iter().zip(positions).enumerate() {
             if !position.is_finite() {
                 continue;
@@ -125,6 +129,11 @@ impl JointStates {
             state.stamp = state.stamp.min(sample.stamp);
         }
         Ok(state)
+    }
+
+    /// Since the last message, by the machine's clock.
+    pub fn silent_for(&self) -> Duration {
+        self.arrived.map_or(Duration::MAX, |at| at.elapsed())
     }
 
     /// Age of the oldest of `joints` in seconds, None if one is unknown.

@@ -2,8 +2,9 @@
 
 use super::convert;
 use super::goal_registry::GoalId;
+use super::lifecycle::State as LifecycleState;
 use super::lock;
-use super::shared::Shared;
+use super::shared::{RobotStatus, Shared};
 use r2r::diffusion_field_planner::action::PlanGraspMotion;
 use r2r::diffusion_field_planner::msg::PlannerStatus;
 use r2r::unique_identifier_msgs::msg::UUID;
@@ -59,6 +60,18 @@ impl StatusBoard {
             state.activity = activity;
             state.active_goal = goal;
         });
+    }
+
+    /// What the node does while it has no goal; `enabled` as the service ~/set_enabled left it.
+    pub fn refresh(&self, shared: &Shared, enabled: bool) {
+        let activity = match (shared.lifecycle.state(), shared.robot()) {
+            (LifecycleState::Active, RobotStatus::Ready(_)) if enabled => Activity::Idle,
+            (LifecycleState::Active, _) if enabled => Activity::Unconfigured,
+            (LifecycleState::Unconfigured, _) => Activity::Unconfigured,
+            (LifecycleState::Finalized, _) => Activity::ShuttingDown,
+            _ => Activity::Inactive,
+        };
+        self.set_activity(shared, activity, None);
     }
 
     /// A goal has ended; the node is idle if it was the active one.

@@ -144,6 +144,34 @@ impl TransformBuffer {
         })
     }
 
+    /// Until when `target_from_source` is known: the oldest of the newest times on the way; None: for all times.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn newest(&self, target: &str, source: &str) -> Result<Option<TimeNs>, TransformError> {
+        self.lookup(target, source, 0)?;
+        let (to_source, to_target) = (self.ancestors(source), self.ancestors(target));
+        let below = |path: &[String], other: &[String]| -> Vec<TimeNs> {
+            let moving = path.iter().take_while(|frame| !other.contains(frame));
+            moving.filter_map(|frame| self.frames.get(frame)?.track.last()).collect()
+        };
+        let mut times = below(&to_source, &to_target);
+        times.extend(below(&to_target, &to_source));
+        Ok(times.into_iter().min())
+    }
+
+    /// A frame and all above it.
+    fn ancestors(&self, frame: &str) -> Vec<String> {
+        let mut path = vec![plain(frame).to_owned()];
+        while let Some(known) = path.last().and_then(|last| self.frames.get(last)) {
+            if path.len() > MAX_DEPTH {
+                break;
+            }
+            path.push(known.parent.clone());
+        }
+        path
+    }
+
     /// Every ancestor of a frame, itself first, with `ancestor_from_frame` or the reason it is not known.
     fn path_to_root<'a>(
         &'a self,
@@ -186,6 +214,14 @@ impl TransformBuffer {
 }
 
 impl Track {
+    /// Newest time; None where it holds for all times.
+    fn last(&self) -> Option<TimeNs> {
+        match self {
+            Track::Static(_) => None,
+            Track::Moving(samples) => samples.back().map(|(time, _)| *time),
+        }
+    }
+
     fn at(&self, child: &str, stamp: TimeNs) -> Result<Pose, TransformError> {
         let samples = match self {
             Track::Static(pose) => return Ok(*pose),
@@ -259,6 +295,17 @@ mod tests {
     fn time_zero_means_newest() {
         let rail_from_camera = tree().lookup("rail", "camera", 0).unwrap();
         assert_eq!(rail_from_camera.translation.vector.x, 2.0);
+    }
+
+    #[test]
+    fn the_oldest_of_the_newest_times_is_the_frames_age() {
+        let mut buffer = tree();
+        assert_eq!(buffer.newest("base", "camera"), Ok(Some(3 * S)));
+        assert_eq!(buffer.newest("/base", "rail"), Ok(None), "all fixed");
+        buffer.insert("camera", "mug", 2 * S, pose(0.1, 0.0));
+        assert_eq!(buffer.newest("base", "mug"), Ok(Some(2 * S)));
+        assert_eq!(buffer.newest("mug", "camera"), Ok(Some(2 * S)));
+        assert!(buffer.newest("base", "head").is_err());
     }
 
     #[test]

@@ -7,69 +7,12 @@ import time
 import pytest
 from conftest import PROJECT, Program, wait_for
 from diffusion_field_planner.action import PlanGraspMotion
-from diffusion_field_planner.srv import ListObjects
 from geometry_msgs.msg import PoseStamped
-from rclpy.action import ActionClient
-from robot_cell import JOINTS, LATCHED, READY, Cell, PlannerNode, from_above, goal, stamped, write_can
-from sensor_msgs.msg import JointState
+from lone_node import URDF, alone
+from robot_cell import JOINTS, READY, from_above, stamped, write_can
 from std_msgs.msg import String
 
 Result = PlanGraspMotion.Result
-
-
-class Alone:
-    """A planner without a simulated arm; the test plays the robot."""
-
-    def __init__(self, peer, *parameters):
-        self.node = PlannerNode("state.timeout:=1.0", *parameters)
-        self.peer = peer
-        self.client = ActionClient(peer, PlanGraspMotion, Cell.NODE + "/plan_grasp_motion")
-        assert self.client.wait_for_server(30)
-        # Discovery goes both ways and in order: a server that answers this client hears its goals, too.
-        peer.call(ListObjects, Cell.NODE + "/list_objects", ListObjects.Request())
-        self.joint_states = peer.create_publisher(JointState, "joint_states", 10)
-        self.poses = peer.create_publisher(PoseStamped, "object_pose", 10)
-        self.description = peer.create_publisher(String, "robot_description", LATCHED)
-        wait_for(lambda: self.joint_states.get_subscription_count() > 0, "the subscription of joint_states")
-
-    def publish_state(self, positions=READY, names=JOINTS, age_s=0.0, velocity=0.0):
-        message = JointState(name=names, position=positions, velocity=[velocity] * len(names))
-        stamp = time.time() - age_s
-        message.header.stamp.sec, message.header.stamp.nanosec = int(stamp), int(1e9 * (stamp % 1))
-        self.joint_states.publish(message)
-
-    def keep_publishing(self, **state):
-        timer = self.peer.create_timer(0.02, lambda: self.publish_state(**state))
-        # Until what was published before is forgotten.
-        time.sleep(0.5)
-        return timer
-
-    def run(self, **fields):
-        fields.setdefault("object_pose", stamped())
-        handle = self.peer.ask(lambda: self.client.send_goal_async(goal(**fields)), "the answer to a goal")
-        assert handle.accepted
-        answer = self.peer.ask(handle.get_result_async, "a result", 60)
-        assert self.node.alive()
-        return answer.result
-
-    def close(self):
-        assert self.node.stop() == 0
-
-
-@pytest.fixture
-def alone(peer):
-    started = []
-
-    def start(*parameters):
-        started.append(Alone(peer, *parameters))
-        return started[-1]
-
-    yield start
-    for node in started:
-        node.close()
-
-
-URDF = f"robot.urdf_file:={PROJECT}/urdf/panda.urdf"
 
 
 def test_joint_states_that_never_come_are_stale_partial_or_moving(alone):

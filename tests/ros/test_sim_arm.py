@@ -3,11 +3,12 @@
 import time
 
 import pytest
+from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from conftest import PATIENCE_S, wait_for
-from control_msgs.action import GripperCommand
+from control_msgs.action import FollowJointTrajectory, GripperCommand
 from rclpy.action import ActionClient
-from robot_cell import JOINTS, LATCHED, READY, Cell, SimArm, write_can
+from robot_cell import JOINTS, LATCHED, READY, Cell, SimArm, wait_still, write_can
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -145,6 +146,38 @@ def test_the_controller_rejects(cell, spoil, reason):
     assert cell.counts["accepted"] == accepted
     time.sleep(0.3)
     assert cell.arm() == READY, "a rejected trajectory moves nothing"
+
+
+def test_the_controllers_action_succeeds_rejects_yields_and_holds(cell):
+    client = ActionClient(cell.peer, FollowJointTrajectory, "arm_controller/follow_joint_trajectory")
+    assert client.wait_for_server(PATIENCE_S)
+    feedback = []
+
+    def send(*points, on_feedback=None):
+        goal = FollowJointTrajectory.Goal(trajectory=trajectory(*points))
+        return cell.peer.ask(lambda: client.send_goal_async(goal, on_feedback), "the controller's answer")
+
+    def result(handle):
+        answer = cell.peer.ask(handle.get_result_async, "the controller's result")
+        return answer.status, answer.result.error_code
+
+    done = send((0.0, 0.0, 0.0), (0.5, 0.05, 0.1), (1.0, 0.1, 0.0), on_feedback=feedback.append)
+    assert result(done) == (GoalStatus.STATUS_SUCCEEDED, FollowJointTrajectory.Result.SUCCESSFUL)
+    assert cell.arm() == pytest.approx([p + 0.1 for p in READY], abs=1e-6)
+    assert feedback[-1].feedback.joint_names == JOINTS and max(map(abs, feedback[-1].feedback.error.positions)) < 1e-9
+    assert not send((1.0, 0.1, 0.1)).accepted, "it would not end at rest"
+    jumped = send((0.0, 0.5, 0.0), (1.0, 0.6, 0.0))
+    assert result(jumped) == (GoalStatus.STATUS_ABORTED, FollowJointTrajectory.Result.INVALID_GOAL)
+    first = send((5.0, 0.0, 0.0))
+    second = send((5.0, 0.0, 0.0))
+    assert result(first) == (GoalStatus.STATUS_ABORTED, FollowJointTrajectory.Result.INVALID_GOAL)
+    cell.commands.publish(trajectory((5.0, 0.0, 0.0)))
+    assert result(second)[0] == GoalStatus.STATUS_ABORTED, "the topic takes over too"
+    third = send((5.0, 0.0, 0.0))
+    cell.peer.ask(third.cancel_goal_async, "the answer to the cancel request")
+    assert result(third)[0] == GoalStatus.STATUS_CANCELED
+    wait_still(cell)
+    assert cell.arm()[0] > READY[0] + 0.01, "it holds on the way"
 
 
 def test_the_gripper_closes_on_nothing_and_opens(cell):

@@ -1,7 +1,9 @@
 //! The action's goal, checked.
 
+use super::constraints::path_constraints;
 use super::{pose_from_message, time_from_message};
 use crate::geometry::Pose;
+use crate::planner::PathConstraint;
 use crate::ros::failure::Failure;
 use crate::ros::objects::ObservedPose;
 use crate::ros::parameters::Parameters;
@@ -35,6 +37,8 @@ pub struct CheckedGoal {
     pub plan_only: bool,
     pub use_gripper: bool,
     pub ignored_objects: Vec<String>,
+    /// A link that is empty is the tool link.
+    pub constraints: Vec<PathConstraint>,
 }
 
 /// A grasp that came with the goal.
@@ -123,6 +127,7 @@ pub fn check(goal: &PlanGraspMotion::Goal, p: &Parameters) -> Result<CheckedGoal
         plan_only: goal.plan_only,
         use_gripper: goal.use_gripper,
         ignored_objects: goal.ignored_collision_objects.clone(),
+        constraints: path_constraints(&goal.path_constraints)?,
     })
 }
 
@@ -213,7 +218,7 @@ fn pose(what: &str, message: &geometry_msgs::msg::Pose) -> Result<Pose, Failure>
     pose_from_message(message, what).map_err(|error| invalid(error.to_string()))
 }
 
-fn invalid(reason: impl Into<String>) -> Failure {
+pub(super) fn invalid(reason: impl Into<String>) -> Failure {
     Failure::InvalidRequest(reason.into())
 }
 

@@ -1,5 +1,6 @@
 //! The border between messages and the core: every conversion is here.
 
+pub mod constraints;
 pub mod goal;
 pub mod markers;
 pub mod result;

@@ -1,7 +1,7 @@
 //! The action's result from a plan.
 
 use super::{pose_to_message, time_to_message, trajectory_to_message};
-use crate::planner::{GripperAction, Plan, PlanError, PlannedGrasp};
+use crate::planner::{Plan, PlanError, PlannedGrasp};
 use crate::ros::controller_rules::CommandedTrajectory;
 use crate::ros::execution::commanded;
 use crate::ros::failure::Failure;
@@ -115,14 +115,4 @@ fn joined(plan: &Plan, period_s: f64) -> (CommandedTrajectory, Vec<u32>) {
             }));
     }
     (whole, first_points)
-}
-
-/// Width that a gripper action asks for, None to keep; `width_open_m` bounds how far it opens.
-pub fn width_m(action: GripperAction, width_open_m: f64) -> Option<f64> {
-    match action {
-        GripperAction::Keep => None,
-        GripperAction::Open { width_m } => Some(width_m.min(width_open_m)),
-        // Closed with force; the object stops the fingers.
-        GripperAction::Close { .. } => Some(0.0),
-    }
 }

@@ -1,8 +1,9 @@
 //! A simulated arm with gripper and one object, for demos and tests without Gazebo.
 //!
-//! To the planner it is a robot like any other: `joint_states`, a joint_trajectory_controller's topic with its rules,
-//! and a `control_msgs/GripperCommand` action.
+//! To the planner it is a robot like any other: `joint_states`, a joint_trajectory_controller's topic and action with its
+//! rules, and a `control_msgs/GripperCommand` action.
 
+pub mod controller_server;
 pub mod follower;
 pub mod gripper;
 pub mod node;
@@ -11,6 +12,8 @@ pub mod parameters;
 use crate::geometry::Pose;
 use crate::robot::RobotModel;
 use crate::ros::controller_rules::{self, CommandedTrajectory, Rejection};
+use crate::ros::state::ArmState;
+use crate::ros::stopping::stopping;
 use follower::{Jump, TrajectoryFollower};
 use gripper::{SimulatedGripper, SimulatedObject};
 
@@ -30,6 +33,8 @@ pub struct SimulatedArm {
     pub follower: TrajectoryFollower,
     pub gripper: Option<SimulatedGripper>,
     pub object: Option<SimulatedObject>,
+    /// Where the joints are stuck, whatever they are told.
+    blocked: Option<Vec<f64>>,
     now_s: f64,
 }
 
@@ -79,6 +84,7 @@ impl SimulatedArm {
             gripper,
             object,
             robot,
+            blocked: None,
             now_s: 0.0,
         })
     }
@@ -96,6 +102,44 @@ impl SimulatedArm {
         Ok(self.follower.command(trajectory, self.now_s)?)
     }
 
+    /// Slows down to a stop.
+    pub fn hold(&mut self) {
+        let state = ArmState {
+            position: self.follower.position.clone(),
+            velocity: self.follower.velocity.clone(),
+            stamp: 0,
+        };
+        // One point after the present time has nothing that could be refused.
+        let _ = self.follower.command(&stopping(&state, &self.robot), self.now_s);
+    }
+
+    /// Blocks the joints where they are, as a brake or an obstacle would, or lets them go.
+    pub fn set_blocked(&mut self, blocked: bool) {
+        match (blocked, self.blocked.take()) {
+            (true, stuck) => {
+                self.blocked = Some(stuck.unwrap_or_else(|| self.follower.position.clone()));
+            }
+            (false, Some(stuck)) => {
+                let names = self.follower.joints().to_vec();
+                self.follower = TrajectoryFollower::new(names, stuck);
+            }
+            (false, None) => {}
+        }
+    }
+
+    /// Where the joints are, rad or m; where they are told to be is the follower's.
+    pub fn position(&self) -> &[f64] {
+        self.blocked.as_deref().unwrap_or(&self.follower.position)
+    }
+
+    /// rad/s or m/s
+    pub fn velocity(&self) -> Vec<f64> {
+        match self.blocked {
+            Some(_) => vec![0.0; self.follower.velocity.len()],
+            None => self.follower.velocity.clone(),
+        }
+    }
+
     /// Moves arm, fingers and object on to a time.
     pub fn step(&mut self, now_s: f64) {
         let dt_s = (now_s - self.now_s).max(0.0);
@@ -111,6 +155,7 @@ impl SimulatedArm {
     pub fn reset(&mut self) {
         let names = self.follower.joints().to_vec();
         self.follower = TrajectoryFollower::new(names, self.start_position.clone());
+        self.blocked = None;
         if let Some(gripper) = &mut self.gripper {
             gripper.open_at_once();
         }
@@ -118,7 +163,7 @@ impl SimulatedArm {
 
     /// Pose of the ACRONYM gripper frame; the tool's where the robot has no gripper.
     pub fn world_from_gripper(&self) -> Pose {
-        let world_from_tool = self.robot.kinematics.tool_pose(&self.follower.position);
+        let world_from_tool = self.robot.kinematics.tool_pose(self.position());
         match &self.robot.gripper {
             Some(gripper) => world_from_tool * gripper.tool_from_gripper,
             None => world_from_tool,

@@ -1,5 +1,6 @@
 //! The simulated arm as a ROS node.
 
+use super::controller_server::{ControllerServer, MotionGoal, MotionHandle};
 use super::gripper::SimulatedObject;
 use super::parameters::SimParameters;
 use super::SimulatedArm;
@@ -9,7 +10,7 @@ use crate::ros::action_server::{self, ActionHandler, GoalHandle, DEFAULT_RESULT_
 use crate::ros::goal_registry::GoalId;
 use crate::ros::services::respond;
 use crate::ros::state::TimeNs;
-use crate::ros::{convert, lock, parameter_services, robot_source};
+use crate::ros::{controller_rules, convert, lock, parameter_services, robot_source};
 use crate::scene::{MeshDistance, TriangleMesh};
 use futures::task::{LocalSpawn, LocalSpawnExt};
 use futures::{Stream, StreamExt};
@@ -39,10 +40,11 @@ pub enum SimError {
 type GripperGoal = GoalHandle<GripperCommand::Action>;
 
 /// Everything the tasks of the node share; they run one at a time.
-struct Simulation {
+pub(super) struct Simulation {
     arm: SimulatedArm,
     started: Instant,
     gripper_goal: Option<GripperGoal>,
+    motion_goal: Option<MotionGoal>,
     object_start: Option<Pose>,
     accepted: u32,
     rejected: u32,
@@ -90,6 +92,7 @@ pub fn start(
         arm,
         started: Instant::now(),
         gripper_goal: None,
+        motion_goal: None,
         object_start,
         accepted: 0,
         rejected: 0,
@@ -130,6 +133,25 @@ pub fn start(
         respond(request, response);
     })?;
 
+    let blocks = node.create_service::<std_srvs::srv::SetBool::Service>(
+        "~/block",
+        QosProfile::services_default(),
+    )?;
+    each(blocks, spawner, &simulation, |s, request| {
+        s.arm.set_blocked(request.message.data);
+        let response = std_srvs::srv::SetBool::Response {
+            success: true,
+            message: String::new(),
+        };
+        respond(request, response);
+    })?;
+
+    spawner.spawn_local(action_server::serve(
+        node,
+        &parameters.controller_action,
+        DEFAULT_RESULT_TIMEOUT,
+        ControllerServer(simulation.clone()),
+    )?)?;
     if simulation.borrow().arm.gripper.is_some() {
         let handler = GripperServer(simulation.clone());
         let server = action_server::serve(
@@ -218,25 +240,71 @@ fn each_tick(
 
 impl Simulation {
     fn step(&mut self) {
-        self.arm.step(self.started.elapsed().as_secs_f64());
+        let now_s = self.started.elapsed().as_secs_f64();
+        self.arm.step(now_s);
+        let goal = self.motion_goal.take();
+        self.motion_goal = goal.and_then(|goal| goal.look(&mut self.arm, now_s));
         self.watch_gripper_goal();
         self.publish_joint_states();
     }
 
     fn on_trajectory(&mut self, message: &trajectory_msgs::msg::JointTrajectory) {
+        if self.command(message).is_ok() {
+            if let Some(replaced) = self.motion_goal.take() {
+                replaced.replaced();
+            }
+        }
+    }
+
+    /// Whether the controller's action takes a trajectory.
+    pub(super) fn accepts_motion(
+        &mut self,
+        message: &trajectory_msgs::msg::JointTrajectory,
+    ) -> bool {
+        let trajectory = convert::trajectory_from_message(message, self.now());
+        let joints = self.arm.follower.joints();
+        match controller_rules::check(&trajectory, joints) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.reject(&reason.to_string());
+                false
+            }
+        }
+    }
+
+    /// Follows an accepted goal of the controller's action instead of the running command.
+    pub(super) fn start_motion(&mut self, handle: MotionHandle) {
+        match self.command(&handle.goal().trajectory) {
+            Err(reason) => MotionGoal::refuse(handle, reason),
+            Ok(()) => {
+                if let Some(replaced) = self.motion_goal.replace(MotionGoal::new(handle)) {
+                    replaced.replaced();
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, message: &trajectory_msgs::msg::JointTrajectory) -> Result<(), String> {
         let trajectory = convert::trajectory_from_message(message, self.now());
         self.arm.step(self.started.elapsed().as_secs_f64());
         match self.arm.command(&trajectory) {
             Ok(()) => {
                 self.accepted += 1;
                 self.publish_counts("");
+                Ok(())
             }
             Err(reason) => {
-                self.rejected += 1;
-                r2r::log_error!("sim_arm", "trajectory rejected: {reason}");
-                self.publish_counts(&reason.to_string());
+                let reason = reason.to_string();
+                self.reject(&reason);
+                Err(reason)
             }
         }
+    }
+
+    fn reject(&mut self, reason: &str) {
+        self.rejected += 1;
+        r2r::log_error!("sim_arm", "trajectory rejected: {reason}");
+        self.publish_counts(reason);
     }
 
     fn place_object(&mut self, message: &geometry_msgs::msg::PoseStamped) {
@@ -252,6 +320,9 @@ impl Simulation {
 
     fn reset(&mut self) {
         self.arm.reset();
+        if let Some(replaced) = self.motion_goal.take() {
+            replaced.replaced();
+        }
         if let (Some(object), Some(start)) = (&mut self.arm.object, self.object_start) {
             object.world_from_object = start;
         }
@@ -282,8 +353,8 @@ impl Simulation {
         let follower = &self.arm.follower;
         let mut message = sensor_msgs::msg::JointState {
             name: follower.joints().to_vec(),
-            position: follower.position.clone(),
-            velocity: follower.velocity.clone(),
+            position: self.arm.position().to_vec(),
+            velocity: self.arm.velocity(),
             ..Default::default()
         };
         message.header.stamp = convert::time_to_message(self.now());

@@ -16,6 +16,8 @@ parameters! {
         "Joint positions at start. Empty: the middle of each range.";
     controller_topic: String = "arm_controller/joint_trajectory".into(), "controller.topic", "", Any, Restart,
         "Topic of the simulated joint_trajectory_controller.";
+    controller_action: String = "arm_controller/follow_joint_trajectory".into(), "controller.action", "", Any, Restart,
+        "Its control_msgs/FollowJointTrajectory action.";
     joint_states_rate_hz: f64 = 200.0, "joint_states.rate", "Hz", Double(1.0, 1000.0), Restart,
         "Rate of `joint_states` and of the simulation.";
     gripper_action: String = "gripper_controller/gripper_cmd".into(), "gripper.action", "", Any, Restart,

@@ -1,0 +1,70 @@
+"""Both ways to the simulated arm, controller.mode topic and action: picks, an arm that is held back, cancel, preemption."""
+
+import time
+
+import pytest
+from action_msgs.msg import GoalStatus
+from conftest import wait_for
+from diffusion_field_planner.action import PlanGraspMotion
+from robot_cell import READY, Cell, PlannerNode, SimArm, goal, running, wait_still, write_can, write_scene
+from std_srvs.srv import SetBool, Trigger
+
+Result = PlanGraspMotion.Result
+CANCELED, ABORTED, SUCCEEDED = GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED, GoalStatus.STATUS_SUCCEEDED
+FAST = dict(plan_only=False, velocity_scaling=1.0, acceleration_scaling=1.0)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cell")
+    arm = SimArm(write_can(folder))
+    node = PlannerNode(f"scene.file:={write_scene(folder)}", "controller.mode:=action")
+    yield arm, node
+    assert node.stop() == 0
+    assert arm.stop() == 0
+
+
+@pytest.fixture(params=["action", "topic"])
+def cell(programs, peer, request):
+    cell = Cell(peer)
+    cell.wait_ready()
+    assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
+    wait_for(lambda: cell.arm() == READY and cell.can_z == 0.0, "the start position")
+    assert cell.set_parameter("controller.mode", request.param) == (True, "")
+    cell.mode = request.param
+    return cell
+
+
+def test_a_pick_in_either_mode(cell):
+    before = cell.can_z
+    status, result = cell.run(goal(use_gripper=True, **FAST))
+    assert (status, result.error_code) == (SUCCEEDED, Result.NONE), result.error_msg
+    wait_for(lambda: cell.can_z > before + 0.08, f"the lifted can, at {cell.can_z}")
+    assert (len(cell.trajectories) == 0) == (cell.mode == "action"), "one way at a time"
+
+
+def test_an_arm_that_is_held_back_stops_the_motion(cell):
+    block = lambda held: cell.peer.call(SetBool, "/sim_arm/block", SetBool.Request(data=held))
+    handle = running(cell)
+    wait_for(lambda: cell.arm() != READY, "motion")
+    assert block(True).success
+    start = time.monotonic()
+    status, result = cell.result(handle)
+    assert (status, result.error_code) == (ABORTED, Result.EXECUTION_FAILED), result.error_msg
+    words = {"action": "PATH_TOLERANCE_VIOLATED", "topic": "controller.path_tolerance"}[cell.mode]
+    assert words in result.error_msg or "controller.path_tolerance" in result.error_msg
+    assert "panda_joint" in result.error_msg and time.monotonic() - start < 20
+    stuck = cell.arm()
+    assert block(False).success
+    wait_still(cell)
+    assert cell.arm() == pytest.approx(stuck, abs=1e-6), "the arm stays where it was let go"
+
+
+def test_cancel_and_preemption_hold_the_arm(cell):
+    first = running(cell)
+    wait_for(lambda: cell.arm() != READY, "motion")
+    second = running(cell)
+    assert cell.result(first)[1].error_code == Result.PREEMPTED
+    cell.peer.ask(second.cancel_goal_async, "the answer to the cancel request")
+    assert cell.result(second)[0] == CANCELED
+    wait_still(cell)
