@@ -1,5 +1,5 @@
-"""Names: two robots on one machine in namespaces of their own; an FR3; a robot whose names have a prefix, described by
-parameters alone, its joint states split over two publishers."""
+"""Names: two robots on one machine in namespaces of their own; an FR3; a robot whose names have a prefix, given by
+parameters, its joint states split over two publishers."""
 
 import pytest
 from conftest import PROJECT, Program, wait_for
@@ -24,16 +24,21 @@ def programs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("robots")
     urdf = folder / "prefixed.urdf"
     urdf.write_text((PROJECT / "urdf/panda.urdf").read_text().replace("panda_", "left_panda_"))
+    # Links and joints come as parameters; the file says what they cannot, the gripper above all.
+    settings = (PROJECT / "config/panda.yaml").read_text().replace("panda_", "left_panda_")
+    settings = settings.replace("grippers/", f"{PROJECT}/config/grippers/").replace("left_panda_hand_tcp", "nowhere")
+    (folder / "prefixed.yaml").write_text(settings)
     fr3 = [f"robot.urdf_file:={PROJECT}/urdf/fr3.urdf", f"robot.settings_file:={PROJECT}/config/fr3.yaml"]
     # A loaded machine may hold a message back for longer than a robot's would.
     patient = ["state.max_age:=1.0", "state.timeout:=5.0", "planning.time_limit:=10.0", "objects.folder:=no_such_folder"]
     names = ["base_link:=left_panda_link0", "tool_link:=left_panda_hand_tcp", f"joint_names:={PREFIXED_JOINTS}"]
-    limits = ["max_acceleration:=[15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0]"]
+    files = [f"urdf_file:={urdf}", f"settings_file:={folder}/prefixed.yaml"]
+    limits = ["max_acceleration:=[10.0, 7.5, 10.0, 10.0, 10.0, 10.0, 10.0]"]
     running = [
         started("sim_arm", "/right", *fr3, f"start.position:={READY}"),
         # Its description comes from the simulated arm.
         started("planner_node", "/right", fr3[1], *patient),
-        started("planner_node", "/left", f"robot.urdf_file:={urdf}", *(f"robot.{p}" for p in names + limits), *patient),
+        started("planner_node", "/left", *(f"robot.{p}" for p in files + names + limits), *patient),
     ]
     yield running
     for program in reversed(running):
