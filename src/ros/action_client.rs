@@ -67,8 +67,7 @@ impl<A: Action> ActionClient<A> {
         let service = |part: &str| format!("{name}/_action/{part}");
         Ok(Self {
             send: node.create_client::<A::SendGoal>(&service("send_goal"), qos())?,
-            cancel: node
-                .create_client::<CancelGoal::Service>(&service("cancel_goal"), qos())?,
+            cancel: node.create_client::<CancelGoal::Service>(&service("cancel_goal"), qos())?,
             result: node.create_client::<A::GetResult>(&service("get_result"), qos())?,
             name: name.to_owned(),
         })
@@ -185,7 +184,11 @@ impl<A: Action> ActionClient<A> {
             },
         };
         if let Err(error) = self.cancel.request(&request) {
-            r2r::log_error!("planner", "action '{}' cannot be cancelled: {error}", self.name);
+            r2r::log_error!(
+                "planner",
+                "action '{}' cannot be cancelled: {error}",
+                self.name
+            );
         }
     }
 }

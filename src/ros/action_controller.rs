@@ -24,9 +24,8 @@ pub fn follow(motion: &Motion) -> Result<ArmState, Failure> {
     let (client, p) = (&motion.shared.controller_action, motion.parameters);
     client.find(motion.goal).map_err(failure)?;
     motion.check_start()?;
-    let latest_s = motion.trajectory.duration_s()
-        + p.controller_goal_time_tolerance_s
-        + REPORT_MARGIN_S;
+    let latest_s =
+        motion.trajectory.duration_s() + p.controller_goal_time_tolerance_s + REPORT_MARGIN_S;
     let sent = motion.shared.now();
     let mut watch = None;
     let outcome = client.perform(
@@ -107,8 +106,7 @@ fn check_outcome(outcome: &Outcome<FollowJointTrajectory::Result>) -> Result<(),
         outcome.status
     );
     // INVALID_GOAL is also what a goal ends with that another took over from: the arm may have moved.
-    let never_moved =
-        code == R::INVALID_JOINTS as i32 || code == R::OLD_HEADER_TIMESTAMP as i32;
+    let never_moved = code == R::INVALID_JOINTS as i32 || code == R::OLD_HEADER_TIMESTAMP as i32;
     Err(match never_moved {
         true => Failure::ControllerRejected(reason),
         false => Failure::Execution(reason),
@@ -118,12 +116,17 @@ fn check_outcome(outcome: &Outcome<FollowJointTrajectory::Result>) -> Result<(),
 /// The measured state at the end, once it agrees with what the controller said.
 fn arrived(motion: &Motion) -> Result<ArmState, Failure> {
     let p = motion.parameters;
-    let end = motion.trajectory.sample(motion.trajectory.duration_s()).position;
+    let end = motion
+        .trajectory
+        .sample(motion.trajectory.duration_s())
+        .position;
     let tolerance = p.controller_goal_tolerance_rad;
     let state = || motion.shared.arm_state(motion.robot, BLIND_S);
     let near = motion.goal.wait(ARRIVAL_TIMEOUT, || {
         let state = state().ok()?;
-        first_beyond(&state.position, &end, tolerance).is_none().then_some(state)
+        first_beyond(&state.position, &end, tolerance)
+            .is_none()
+            .then_some(state)
     })?;
     if let Some(state) = near {
         return Ok(state);

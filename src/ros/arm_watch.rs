@@ -95,7 +95,9 @@ impl<'a> ArmWatch<'a> {
         let mut nearest = (0, f64::INFINITY);
         for step in 0..=steps {
             let time_s = first_s + (last_s - first_s) * step as f64 / steps as f64;
-            let wanted = m.trajectory.sample(time_s.clamp(0.0, m.trajectory.duration_s()));
+            let wanted = m
+                .trajectory
+                .sample(time_s.clamp(0.0, m.trajectory.duration_s()));
             let furthest = furthest(&state.position, &wanted.position);
             if furthest.1 < nearest.1 {
                 nearest = furthest;

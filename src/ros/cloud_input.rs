@@ -10,7 +10,9 @@ use super::shared::Shared;
 use super::state::{seconds_between, TimeNs};
 use crate::geometry::Pose;
 use crate::robot::RobotModel;
-use crate::scene::{Carved, CloudError, CloudObstacle, CloudSettings, SceneObject, Shape, SignedDistance};
+use crate::scene::{
+    Carved, CloudError, CloudObstacle, CloudSettings, SceneObject, Shape, SignedDistance,
+};
 use futures::task::LocalSpawn;
 use nalgebra::{Point3, Vector3};
 use r2r::sensor_msgs::msg::{PointCloud2, PointField};
@@ -104,7 +106,9 @@ pub fn obstacle(
         }
         // The camera sees the robot and what is known, and nothing else.
         Err(CloudError::Empty(counts)) if counts.carved > 0 || !p.cloud_required => Ok(None),
-        Err(error) => Err(Failure::Configuration(format!("topic '{CLOUD_ID}': {error}"))),
+        Err(error) => Err(Failure::Configuration(format!(
+            "topic '{CLOUD_ID}': {error}"
+        ))),
     }
 }
 
@@ -137,7 +141,10 @@ impl Layout {
             layout.doubles = size == 8;
             *offset = field.offset as usize;
             if *offset + size > layout.stride {
-                return Err(format!("field '{name}' ends beyond point_step {}", layout.stride));
+                return Err(format!(
+                    "field '{name}' ends beyond point_step {}",
+                    layout.stride
+                ));
             }
         }
         if m.is_bigendian {
@@ -160,9 +167,13 @@ impl Layout {
 
     fn read(&self, point: &[u8]) -> [f64; 3] {
         self.offsets.map(|at| match self.doubles {
-            true => point[at..at + 8].try_into().map_or(f64::NAN, f64::from_le_bytes),
+            true => point[at..at + 8]
+                .try_into()
+                .map_or(f64::NAN, f64::from_le_bytes),
             false => {
-                let value = point[at..at + 4].try_into().map_or(f32::NAN, f32::from_le_bytes);
+                let value = point[at..at + 4]
+                    .try_into()
+                    .map_or(f32::NAN, f32::from_le_bytes);
                 f64::from(value)
             }
         })
@@ -170,7 +181,11 @@ impl Layout {
 }
 
 /// At most `obstacle_cloud.max_points` of the points, evenly taken, in the planning frame, m.
-fn points(m: &PointCloud2, world_from_cloud: &Pose, p: &Parameters) -> Result<Vec<[f64; 3]>, Failure> {
+fn points(
+    m: &PointCloud2,
+    world_from_cloud: &Pose,
+    p: &Parameters,
+) -> Result<Vec<[f64; 3]>, Failure> {
     let layout = Layout::of(m).map_err(Failure::Configuration)?;
     let width = m.width as usize;
     let total = width * m.height as usize;
@@ -222,7 +237,10 @@ fn own_bodies(robot: &RobotModel, position: &[f64]) -> Result<Spheres, Failure> 
 
 impl SignedDistance for Spheres {
     fn distance(&self, point: &Point3<f64>) -> f64 {
-        let distances = self.spheres.iter().map(|(center, radius)| (point - center).norm() - radius);
+        let distances = self
+            .spheres
+            .iter()
+            .map(|(center, radius)| (point - center).norm() - radius);
         distances.fold(f64::INFINITY, f64::min)
     }
 
@@ -231,11 +249,14 @@ impl SignedDistance for Spheres {
             let away = point - center;
             (away.norm() - radius, away)
         };
-        let (distance, away) = self
-            .spheres
-            .iter()
-            .map(apart)
-            .fold((f64::INFINITY, Vector3::z()), |a, b| if b.0 < a.0 { b } else { a });
+        let (distance, away) =
+            self.spheres
+                .iter()
+                .map(apart)
+                .fold(
+                    (f64::INFINITY, Vector3::z()),
+                    |a, b| if b.0 < a.0 { b } else { a },
+                );
         (distance, away.try_normalize(0.0).unwrap_or_else(Vector3::z))
     }
 

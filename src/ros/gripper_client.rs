@@ -99,12 +99,7 @@ impl GripperClient {
         }
     }
 
-    fn move_to(
-        &self,
-        width_m: f64,
-        p: &Parameters,
-        goal: &ActiveGoal,
-    ) -> Result<Reached, Failure> {
+    fn move_to(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<Reached, Failure> {
         let position = width_m * p.gripper_width_to_position;
         let width = |position: f64| position / p.gripper_width_to_position;
         match self {
@@ -138,7 +133,9 @@ impl GripperClient {
                 })
             }
             #[cfg(franka_msgs)]
-            Self::Franka(_) => Err(Failure::Internal("the Franka hand has its own commands".into())),
+            Self::Franka(_) => Err(Failure::Internal(
+                "the Franka hand has its own commands".into(),
+            )),
         }
     }
 }

@@ -209,7 +209,11 @@ mod tests {
         let id = |state, id, label| Transition::wanted(state, id, label).map(|t| t.id);
         assert_eq!(id(State::Unconfigured, 1, ""), Some(1));
         assert_eq!(id(State::Active, 0, "shutdown"), Some(7));
-        assert_eq!(id(State::Inactive, 3, "cleanup"), Some(2), "the label counts");
+        assert_eq!(
+            id(State::Inactive, 3, "cleanup"),
+            Some(2),
+            "the label counts"
+        );
         assert_eq!(id(State::Active, 3, ""), None);
         assert_eq!(id(State::Active, 5, ""), None, "another state's shutdown");
         assert_eq!(id(State::Deactivating, 40, ""), None);

@@ -38,10 +38,8 @@ impl LifecycleServer {
         autostart: bool,
     ) -> Result<(), SubscribeError> {
         let s = self.shared.clone();
-        service::<GetState::Service>(node, spawner, "~/get_state", move |_| {
-            GetState::Response {
-                current_state: s.lifecycle.state().to_message(),
-            }
+        service::<GetState::Service>(node, spawner, "~/get_state", move |_| GetState::Response {
+            current_state: s.lifecycle.state().to_message(),
         })?;
         service::<GetAvailableStates::Service>(node, spawner, "~/get_available_states", |_| {
             GetAvailableStates::Response {
@@ -120,9 +118,7 @@ impl LifecycleServer {
     }
 }
 
-fn transitions(
-    transitions: impl Iterator<Item = Transition>,
-) -> GetAvailableTransitions::Response {
+fn transitions(transitions: impl Iterator<Item = Transition>) -> GetAvailableTransitions::Response {
     GetAvailableTransitions::Response {
         available_transitions: transitions.map(Transition::to_message).collect(),
     }

@@ -1,7 +1,7 @@
 //! `planner_node`: puts the parts together and takes them apart again.
 
-use super::action_server;
 use super::action_client::ActionClient;
+use super::action_server;
 use super::active_goal::Interrupt;
 use super::cloud_input;
 use super::diagnostics;

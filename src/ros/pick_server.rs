@@ -8,9 +8,9 @@ use super::lock;
 use super::pick::{self, Picker};
 use super::shared::Shared;
 use super::status::StatusBoard;
-use r2r::diffusion_field_planner::action::PlanGraspMotion;
 use futures::channel::oneshot;
 use futures::{Future, FutureExt};
+use r2r::diffusion_field_planner::action::PlanGraspMotion;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -175,7 +175,9 @@ impl PickServer {
         let state = self.shared.lifecycle.state();
         if state != State::Active {
             let state = state.label();
-            return Some(format!("the node is not active, its lifecycle state is {state}"));
+            return Some(format!(
+                "the node is not active, its lifecycle state is {state}"
+            ));
         }
         if !self.gate.is_enabled() {
             return Some("the node is not enabled (service ~/set_enabled)".into());

@@ -301,10 +301,7 @@ impl Preparation<'_> {
             time_limit: self.checked.time_limit,
             num_particles: self.checked.num_candidates,
             seed: self.checked.seed.unwrap_or_else(fresh_seed),
-            constraints: with_tool_link(
-                &self.checked.constraints,
-                robot.kinematics.tool_link(),
-            ),
+            constraints: with_tool_link(&self.checked.constraints, robot.kinematics.tool_link()),
             ..PlanRequest::new(start.clone(), self.scene(robot, target, &start)?, goal)
         })
     }
@@ -361,7 +358,9 @@ impl Preparation<'_> {
             bodies.push((&*model.surface, target.world_from_object));
         }
         // The camera sees the arm where it is, wherever a plan may start.
-        let measured = self.shared.arm_state(robot, self.parameters.state_max_age_s);
+        let measured = self
+            .shared
+            .arm_state(robot, self.parameters.state_max_age_s);
         let position = measured.map_or_else(|_| start.to_vec(), |state| state.position);
         cloud_input::obstacle(
             self.shared,

@@ -1,8 +1,8 @@
 //! What the node's tasks and its planning thread share.
 
 use super::action_client::ActionClient;
-use super::library::ObjectLibrary;
 use super::cloud_input::CloudSlot;
+use super::library::ObjectLibrary;
 use super::lifecycle::Lifecycle;
 use super::lock;
 use super::objects::{ObjectPoses, ObservedPose};

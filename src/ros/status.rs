@@ -64,14 +64,17 @@ impl StatusBoard {
 
     /// What the node does while it has no goal; `enabled` as the service ~/set_enabled left it.
     pub fn refresh(&self, shared: &Shared, enabled: bool) {
-        let activity = match (shared.lifecycle.state(), shared.robot()) {
-            (LifecycleState::Active, RobotStatus::Ready(_)) if enabled => Activity::Idle,
-            (LifecycleState::Active, _) if enabled => Activity::Unconfigured,
-            (LifecycleState::Unconfigured, _) => Activity::Unconfigured,
-            (LifecycleState::Finalized, _) => Activity::ShuttingDown,
-            _ => Activity::Inactive,
-        };
-        self.set_activity(shared, activity, None);
+        // Read under the board's lock: of two threads that refresh, the later one must have seen the newer state.
+        self.change(shared, |state| {
+            state.active_goal = None;
+            state.activity = match (shared.lifecycle.state(), shared.robot()) {
+                (LifecycleState::Active, RobotStatus::Ready(_)) if enabled => Activity::Idle,
+                (LifecycleState::Active, _) if enabled => Activity::Unconfigured,
+                (LifecycleState::Unconfigured, _) => Activity::Unconfigured,
+                (LifecycleState::Finalized, _) => Activity::ShuttingDown,
+                _ => Activity::Inactive,
+            };
+        });
     }
 
     /// A goal has ended; the node is idle if it was the active one.

@@ -153,7 +153,9 @@ impl TransformBuffer {
         let (to_source, to_target) = (self.ancestors(source), self.ancestors(target));
         let below = |path: &[String], other: &[String]| -> Vec<TimeNs> {
             let moving = path.iter().take_while(|frame| !other.contains(frame));
-            moving.filter_map(|frame| self.frames.get(frame)?.track.last()).collect()
+            moving
+                .filter_map(|frame| self.frames.get(frame)?.track.last())
+                .collect()
         };
         let mut times = below(&to_source, &to_target);
         times.extend(below(&to_target, &to_source));

@@ -60,6 +60,16 @@ def test_an_arm_that_is_held_back_stops_the_motion(cell):
     assert cell.arm() == pytest.approx(stuck, abs=1e-6), "the arm stays where it was let go"
 
 
+def test_mode_none_plans_only(cell):
+    assert cell.set_parameter("controller.mode", "none")[0]
+    accepted = cell.counts["accepted"]
+    status, result = cell.run(goal(**FAST))
+    assert (status, result.error_code) == (SUCCEEDED, Result.NONE) and result.trajectory.points
+    assert cell.peer.call(Trigger, cell.NODE + "/stop", Trigger.Request()).success
+    time.sleep(0.3)
+    assert cell.arm() == READY and cell.counts["accepted"] == accepted
+
+
 def test_cancel_and_preemption_hold_the_arm(cell):
     first = running(cell)
     wait_for(lambda: cell.arm() != READY, "motion")

@@ -67,13 +67,19 @@ fn kind(m: &Message) -> Result<ConstraintKind, String> {
             }),
         }
     } else {
-        Err(format!("kind {} is not UPRIGHT, ABOVE_PLANE or TOOL_SPEED", m.kind))
+        Err(format!(
+            "kind {} is not UPRIGHT, ABOVE_PLANE or TOOL_SPEED",
+            m.kind
+        ))
     }
 }
 
 fn upright(m: &Message) -> Result<ConstraintKind, String> {
     if m.links.len() > 1 {
-        return Err(format!("UPRIGHT is of one link, links has {}", m.links.len()));
+        return Err(format!(
+            "UPRIGHT is of one link, links has {}",
+            m.links.len()
+        ));
     }
     let link_axis = vector("link_axis", &m.link_axis)?;
     if link_axis == [0.0; 3] {
@@ -81,7 +87,10 @@ fn upright(m: &Message) -> Result<ConstraintKind, String> {
     }
     // Written so that NaN fails.
     if !(m.max_tilt > 0.0 && m.max_tilt <= PI) {
-        return Err(format!("max_tilt is {} rad, it must be in (0, pi]", m.max_tilt));
+        return Err(format!(
+            "max_tilt is {} rad, it must be in (0, pi]",
+            m.max_tilt
+        ));
     }
     Ok(ConstraintKind::Upright {
         link: m.links.first().cloned().unwrap_or_default(),
@@ -119,7 +128,9 @@ fn speed(field: &str, value: f64) -> Result<Option<f64>, String> {
     match value {
         0.0 => Ok(None),
         v if v > 0.0 && v.is_finite() => Ok(Some(v)),
-        v => Err(format!("{field} is {v}, it must be positive, or 0 for no limit")),
+        v => Err(format!(
+            "{field} is {v}, it must be positive, or 0 for no limit"
+        )),
     }
 }
 
@@ -175,7 +186,10 @@ mod tests {
             let failure = path_constraints(&[upright_message(), bad]).unwrap_err();
             assert_eq!(failure.codes(), (901, -13));
             let text = failure.to_string();
-            assert!(text.starts_with("path_constraints[1]: ") && text.contains(words), "{text}");
+            assert!(
+                text.starts_with("path_constraints[1]: ") && text.contains(words),
+                "{text}"
+            );
         }
     }
 }

@@ -124,7 +124,11 @@ fn feedback(arm: &SimulatedArm) -> FollowJointTrajectory::Feedback {
     };
     feedback.desired.positions.clone_from(wanted);
     feedback.actual.positions = arm.position().to_vec();
-    feedback.error.positions = wanted.iter().zip(arm.position()).map(|(w, p)| w - p).collect();
+    feedback.error.positions = wanted
+        .iter()
+        .zip(arm.position())
+        .map(|(w, p)| w - p)
+        .collect();
     feedback
 }
 

@@ -110,7 +110,9 @@ impl SimulatedArm {
             stamp: 0,
         };
         // One point after the present time has nothing that could be refused.
-        let _ = self.follower.command(&stopping(&state, &self.robot), self.now_s);
+        let _ = self
+            .follower
+            .command(&stopping(&state, &self.robot), self.now_s);
     }
 
     /// Blocks the joints where they are, as a brake or an obstacle would, or lets them go.
