@@ -16,7 +16,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// waking up for each of them costs more than everything else an idle node does; topics keep the newest. A request that
 /// comes meanwhile waits, 5 ms on average. Two lengths, so that the loop does not fall into step with one of several
 /// publishers and never see the other.
-const IDLE_RESTS: [Duration; 2] = [Duration::from_millis(6), Duration::from_millis(11)];
+const IDLE_RESTS: [Duration; 2] = [Duration::from_millis(8), Duration::from_millis(13)];
 
 /// A flag that SIGINT and SIGTERM raise. Register it before the ROS context is made.
 ///
