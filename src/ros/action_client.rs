@@ -13,6 +13,7 @@ use futures::{Future, FutureExt};
 use r2r::action_msgs::{msg::GoalInfo, srv::CancelGoal};
 use r2r::unique_identifier_msgs::msg::UUID;
 use r2r::{Client, Node, QosProfile};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,7 @@ pub struct ActionClient<A: Action> {
     cancel: Client<CancelGoal::Service>,
     result: Client<A::GetResult>,
     name: String,
+    sent: AtomicU64,
 }
 
 impl<A: Action> ActionClient<A> {
@@ -70,6 +72,7 @@ impl<A: Action> ActionClient<A> {
             cancel: node.create_client::<CancelGoal::Service>(&service("cancel_goal"), qos())?,
             result: node.create_client::<A::GetResult>(&service("get_result"), qos())?,
             name: name.to_owned(),
+            sent: AtomicU64::new(0),
         })
     }
 
@@ -103,7 +106,7 @@ impl<A: Action> ActionClient<A> {
         cancels: bool,
         mut watch: impl FnMut() -> Result<(), Failure>,
     ) -> Result<Outcome<A::Result>, PeerFault> {
-        let id: GoalId = rand::random();
+        let id = self.fresh_id(goal);
         self.send_goal(id, command, goal, cancels)?;
         let request = A::make_result_request_msg(uuid(&id));
         let mut result = answer(self.result.request(&request)?);
@@ -118,6 +121,16 @@ impl<A: Action> ActionClient<A> {
     /// Cancels every goal of the server, whoever sent it; nothing waits for the answer.
     pub fn cancel_all(&self) {
         self.request_cancel(&GoalId::default());
+    }
+
+    /// Unique without dice of our own: the id of our goal, which its client drew, and a count.
+    fn fresh_id(&self, goal: &ActiveGoal) -> GoalId {
+        let mut id = goal.handle().id();
+        let count = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        for (byte, part) in id[8..].iter_mut().zip(count.to_be_bytes()) {
+            *byte ^= part;
+        }
+        id
     }
 
     fn send_goal(

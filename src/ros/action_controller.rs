@@ -1,7 +1,7 @@
 //! The controller behind its action, control_msgs/FollowJointTrajectory.
 
 use super::action_client::{Outcome, PeerFault};
-use super::arm_watch::{first_beyond, ArmWatch, BLIND_S};
+use super::arm_monitor::{first_beyond, ArmMonitor, BLIND_S};
 use super::convert;
 use super::execution::Motion;
 use super::failure::Failure;
@@ -33,7 +33,7 @@ pub fn follow(motion: &Motion) -> Result<ArmState, Failure> {
         motion.goal,
         p.controller_stop_on_cancel,
         || {
-            let watch = watch.get_or_insert_with(|| ArmWatch::start(motion, sent));
+            let watch = watch.get_or_insert_with(|| ArmMonitor::start(motion, sent));
             watch.look()?;
             match watch.elapsed_s() {
                 elapsed_s if elapsed_s > latest_s => Err(Failure::Execution(format!(

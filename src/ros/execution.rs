@@ -4,7 +4,7 @@
 //! of a plan, or a stop.
 
 use super::active_goal::ActiveGoal;
-use super::arm_watch::{first_beyond, BLIND_S};
+use super::arm_monitor::{first_beyond, BLIND_S};
 use super::controller_rules::{self, CommandedPoint, CommandedTrajectory};
 use super::convert;
 use super::failure::Failure;

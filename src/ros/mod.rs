@@ -24,7 +24,7 @@ pub mod services;
 pub mod action_client;
 pub mod action_controller;
 pub mod active_goal;
-pub mod arm_watch;
+pub mod arm_monitor;
 pub mod execution;
 pub mod failure;
 #[cfg(franka_msgs)]

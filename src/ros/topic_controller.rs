@@ -1,6 +1,6 @@
 //! The controller behind its topic, which carries no answer: what it did is read from `joint_states`.
 
-use super::arm_watch::ArmWatch;
+use super::arm_monitor::ArmMonitor;
 use super::convert;
 use super::execution::{stop, Motion};
 use super::failure::Failure;
@@ -34,7 +34,7 @@ pub fn follow(motion: &Motion) -> Result<ArmState, Failure> {
 }
 
 fn watch(motion: &Motion, sent: TimeNs) -> Result<ArmState, Failure> {
-    let watch = ArmWatch::start(motion, sent);
+    let watch = ArmMonitor::start(motion, sent);
     loop {
         thread::sleep(PERIOD);
         motion.goal.check()?;

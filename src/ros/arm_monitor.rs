@@ -18,14 +18,14 @@ const AHEAD_S: f64 = 0.1;
 const WINDOW_STEP_S: f64 = 0.02;
 
 /// A motion that the controller has.
-pub struct ArmWatch<'a> {
+pub struct ArmMonitor<'a> {
     motion: &'a Motion<'a>,
     /// The controller began between these two.
     sent: TimeNs,
     accepted: TimeNs,
 }
 
-impl<'a> ArmWatch<'a> {
+impl<'a> ArmMonitor<'a> {
     /// To be made when the controller is known to have the trajectory that was sent at a time.
     pub fn start(motion: &'a Motion<'a>, sent: TimeNs) -> Self {
         Self {
