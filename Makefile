@@ -19,8 +19,8 @@ setup: ## ROS 2, libtorch and the interfaces, where they are missing
 build: setup ## target/release/dfp, planner_node and sim_arm
 	$(ENV) cargo build --release $(FEATURES)
 
-demo: build ## pick a mug in simulation; TASK=reorient or shelf puts it down; OBJECT=mesh.obj SCALE=0.001 takes your own
-	@scripts/demo $(if $(TASK),--task "$(TASK)") $(if $(OBJECT),--object "$(OBJECT)") $(if $(SCALE),--scale "$(SCALE)")
+demo: build ## pick a mug in simulation; TASK=reorient or shelf puts it down; SIM=mujoco has physics; OBJECT=mesh.obj SCALE=0.001
+	@scripts/demo $(if $(SIM),--sim "$(SIM)") $(if $(TASK),--task "$(TASK)") $(if $(OBJECT),--object "$(OBJECT)") $(if $(SCALE),--scale "$(SCALE)")
 
 bench-node: build ## acceptance, cancellation, idle load over DDS, and 20 picks executed; needs a quiet machine
 	@$(ENV) python3 tests/ros/bench_node.py
