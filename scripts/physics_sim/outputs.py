@@ -35,7 +35,7 @@ class Outputs:
         self._object_pose = node.create_publisher(PoseStamped, "object_pose", 10)
         self._object_poses = node.create_publisher(Detection3DArray, "object_poses", 10)
         self._true_poses = node.create_publisher(Detection3DArray, "~/true_object_poses", 10)
-        self._contacts = node.create_publisher(String, "~/contacts", 10)
+        self._inspection = node.create_publisher(String, "~/inspection", 10)
         self._answers = {kind: node.create_publisher(UInt32, f"~/{kind}_trajectories", LATCHED) for kind in self._counts}
         self._last_rejection = node.create_publisher(String, "~/last_rejection", LATCHED)
         for kind, publisher in self._answers.items():
@@ -88,7 +88,8 @@ class Outputs:
         self._true_poses.publish(true)
         single = next((d for d in seen.detections if d.id == self._values["object.id"]), seen.detections[0])
         self._object_pose.publish(PoseStamped(header=single.header, pose=single.results[0].pose.pose))
-        self._contacts.publish(String(data=json.dumps({"time_s": round(now_s, 4), "objects": touching})))
+        inspected = {"time_s": round(now_s, 4), "contacts": touching, **self._world.hand_state()}
+        self._inspection.publish(String(data=json.dumps(inspected)))
 
     def _detection(self, name, pose, stamp):
         detection = Detection3D(id=name)

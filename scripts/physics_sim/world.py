@@ -76,6 +76,18 @@ class World:
         joint.qvel[:] = 0.0
         mujoco.mj_forward(self.model, self.data)
 
+    def hand_state(self):
+        """Where the hand is (position m, quaternion w, x, y, z), one finger's travel (m) and force (N), as plain numbers."""
+        if not self.gripper:
+            return {}
+        hand = self.data.body(self.robot.settings["gripper"]["hand_link"])
+        return {
+            "hand_position_m": hand.xpos.round(6).tolist(),
+            "hand_quaternion_wxyz": hand.xquat.round(6).tolist(),
+            "finger_m": round(self.gripper.position, 5),
+            "finger_n": round(self.gripper.force_n, 3),
+        }
+
     def contacts(self, name):
         """What touches an object: body's name to deepest penetration, m."""
         body = self.model.body(name).id
