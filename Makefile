@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 FEATURES := --features torch,ros
 ENV := scripts/env
 
-.PHONY: help setup build demo bench-node grasp-table test clean distclean
+.PHONY: help setup build demo bench-node bench-physics grasp-table test clean distclean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -27,6 +27,9 @@ bench-node: build ## acceptance, cancellation, idle load over DDS, and 20 picks 
 
 grasp-table: build ## figures of the field's grasps by category, by MuJoCo too; ROWS='--row NAME:OPTIONS' adds models
 	@scripts/grasp_table.py $(ROWS)
+
+bench-physics: build ## random scenes end to end in MuJoCo: picked, held, placed; OPTIONS='--task pick --count 20'
+	@$(ENV) python3 scripts/physics_loop.py $(OPTIONS)
 
 test: setup ## formatting, lints, all tests; ends with each runner's summary
 	@scripts/run_tests

@@ -140,6 +140,8 @@ def add_servos(spec, robot):
         if joint.name in robot.finger_joints:
             stiffness, damping = FINGER_GAIN
             joint.armature, joint.damping = FINGER_ARMATURE, FINGER_DAMPING
+            # The end of the stroke gives way as little as a contact.
+            joint.solref_limit, joint.solimp_limit = CONTACT["solref"], CONTACT["solimp"]
             for geom in joint.parent.geoms:
                 geom.friction = [PAD_FRICTION, 0.003, 0.0001]
         else:

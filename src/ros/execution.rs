@@ -9,16 +9,18 @@ use super::convert;
 use super::failure::Failure;
 use super::parameters::Parameters;
 use super::shared::Shared;
-use super::state::ArmState;
+use super::state::{seconds_between, ArmState};
 use crate::planner::Stage;
 use crate::robot::RobotModel;
 use crate::trajectory::TimedTrajectory;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often the arm is looked at.
 const PERIOD: Duration = Duration::from_millis(10);
 /// Joint states may pause this long during a motion before it is given up.
 const BLIND_S: f64 = 1.0;
+/// A clock that is this much before the start of the motion was set back: nobody knows when the motion ends.
+const CLOCK_RESET_S: f64 = 1.0;
 /// A stop takes at least this long, so that the controller has a way to go.
 const SHORTEST_STOP_S: f64 = 0.05;
 
@@ -97,12 +99,19 @@ fn watch(
     trajectory: &TimedTrajectory,
     goal: &ActiveGoal,
 ) -> Result<ArmState, Failure> {
-    let started = Instant::now();
+    // By the node's clock: a simulation may be slower than the machine, or stand still.
+    let started = shared.now();
     let duration_s = trajectory.duration_s();
     let end = trajectory.sample(duration_s).position;
     loop {
         std::thread::sleep(PERIOD);
-        let elapsed_s = started.elapsed().as_secs_f64();
+        let elapsed_s = seconds_between(started, shared.now());
+        if elapsed_s < -CLOCK_RESET_S {
+            return Err(Failure::Execution(format!(
+                "the clock was set back by {:.1} s during execution",
+                -elapsed_s
+            )));
+        }
         goal.enter(Stage::Execute, (elapsed_s / duration_s).min(1.0));
         goal.check()?;
         let state = shared
