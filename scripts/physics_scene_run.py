@@ -22,6 +22,7 @@ from vision_msgs.msg import Detection3DArray
 
 NODE = "diffusion_field_planner"
 STARTUP_S, RESULT_S, WATCH_WALL_S = 60.0, 180.0, 60.0
+RESEND_S, SENDINGS = 10.0, 4
 # How long the end is watched, s of the simulation; the object comes to rest before the start.
 WATCHED_S, SETTLED_S = 2.0, 0.3
 Result = PlanGraspMotion.Result
@@ -123,11 +124,21 @@ class SceneRunner:
         return self._judge(programs, problem, before, result)
 
     def _result(self, programs, goal):
-        sent = self.client.send_goal_async(goal, feedback_callback=self._on_feedback)
-        self._wait(programs, sent.done, "the goal's acceptance", STARTUP_S)
+        sent = self._sent(programs, goal)
         ended = sent.result().get_result_async()
         self._wait(programs, ended.done, "the result", RESULT_S)
         return ended.result().result
+
+    def _sent(self, programs, goal):
+        """The future of the goal's handle. A server that has not discovered this client yet does not hear it: then once more."""
+        for _ in range(SENDINGS):
+            sent = self.client.send_goal_async(goal, feedback_callback=self._on_feedback)
+            try:
+                self._wait(programs, sent.done, "the goal's acceptance", RESEND_S)
+                return sent
+            except TimeoutError as error:
+                last = error
+        raise last
 
     def _judge(self, programs, problem, before, result):
         end_s = self.samples[-1].time_s

@@ -19,7 +19,7 @@ from .world import World
 
 # A machine that falls behind by this much does not catch up, s.
 LARGEST_LAG_S = 0.2
-PAUSE_S = 0.01
+PAUSE_S, YIELD_S = 0.01, 5e-5
 
 
 class Simulation(Node):
@@ -93,14 +93,14 @@ class Simulation(Node):
             if factor <= 0.0:
                 anchor = None
                 # Lets the callbacks have the lock.
-                time.sleep(0)
+                time.sleep(YIELD_S)
                 continue
             if anchor is None or anchor[2] != factor:
                 anchor = time.monotonic(), now_s, factor
             ahead_s = anchor[0] + (now_s - anchor[1]) / factor - time.monotonic()
             if ahead_s < -LARGEST_LAG_S:
                 anchor = None
-            time.sleep(max(ahead_s, 0.0))
+            time.sleep(max(ahead_s, YIELD_S))
 
     def _step(self):
         self.world.step(*self.controller.step())
