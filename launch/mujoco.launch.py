@@ -31,7 +31,7 @@ ARGUMENTS = [
         "scene", default_value=str(SHARE / "config/demo_scene.yaml"), description="Fixed obstacles, for planner and physics."
     ),
     DeclareLaunchArgument(
-        "object", default_value=str(SHARE / "meshes/mug.obj"), description="Mesh of the object to pick (binary STL or OBJ)."
+        "object", default_value=str(SHARE / "meshes/mug.obj"), description="Mesh of the object to pick (STL, OBJ or PLY)."
     ),
     DeclareLaunchArgument("scale", default_value="1.0", description="Factor from the mesh file's unit to metres."),
     DeclareLaunchArgument("mass", default_value="0.0", description="Mass of the object [kg]; 0: by its volume."),

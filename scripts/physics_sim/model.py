@@ -190,10 +190,22 @@ def add_obstacle(spec, entry, base):
 def add_mesh_obstacle(spec, entry, base, pose, shape):
     """An obstacle of any mesh: its convex hull would fill hollows, so its shell."""
     name = str(entry["name"])
-    vertices, triangles = read_mesh(base / entry["mesh"]["file"])
+    vertices, triangles = load_mesh(name, base / entry["mesh"]["file"], float(entry["mesh"].get("scale", 1.0)))
     body = spec.worldbody.add_body(name=name, pos=pose.position_m, quat=pose.quaternion_wxyz)
-    pieces = prisms(vertices * float(entry["mesh"].get("scale", 1.0)), triangles)
-    add_pieces(spec, body, name, pieces, shape)
+    add_pieces(spec, body, name, prisms(vertices, triangles), shape)
+
+
+def load_mesh(name, path, scale):
+    """Vertices in m and triangles.
+
+    Raises ModelError, with the name of what the mesh is for."""
+    try:
+        vertices, triangles = read_mesh(path)
+    except (OSError, ValueError, LookupError, StopIteration) as error:
+        raise ModelError(f"'{name}': {path}: {error!r}") from error
+    if len(triangles) == 0:
+        raise ModelError(f"'{name}': {path} has no triangles")
+    return vertices * scale, triangles
 
 
 def add_pieces(spec, body, name, pieces, shape):
@@ -205,13 +217,7 @@ def add_pieces(spec, body, name, pieces, shape):
 
 def add_object(spec, entry):
     """A free object."""
-    try:
-        vertices, triangles = read_mesh(entry.mesh)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"object '{entry.name}': {entry.mesh}: {error}") from error
-    vertices = vertices * entry.scale
-    if len(triangles) == 0:
-        raise ModelError(f"object '{entry.name}': {entry.mesh} has no triangles")
+    vertices, triangles = load_mesh(entry.name, entry.mesh, entry.scale)
     volume, centre = mass_properties(vertices, triangles)
     mass = entry.mass_kg or min(max(DENSITY_KG_M3 * volume, LEAST_MASS_KG), LARGEST_MASS_KG)
     size = vertices.max(axis=0) - vertices.min(axis=0)

@@ -8,7 +8,7 @@ PARAMETERS = [
     ("start.position", [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785], "Joint positions at start, rad or m."),
     ("scene.file", "", "Obstacles, as the planner's scene.file; a problem file of `dfp plan` brings its objects too."),
     ("object.id", "object", "Id of the object that the next parameters add, and of the topic `object_pose`."),
-    ("object.mesh_file", "", "Mesh of an object (binary STL or OBJ). Empty: only those of scene.file."),
+    ("object.mesh_file", "", "Mesh of an object (STL, OBJ or PLY). Empty: only those of scene.file."),
     ("object.mesh_scale", 1.0, "Factor from the mesh file's unit to metres."),
     ("object.pose", [0.5, 0.0, 0.0, 0.0, 0.0, 0.0], "Its pose in the base link's frame: x, y, z [m], roll, pitch, yaw [rad]."),
     ("object.mass", 0.0, "Its mass [kg]. 0: by its volume."),
