@@ -142,6 +142,8 @@ def main():
 
     try:
         lines = [line_of(task, run_task(o, task, runner)) for task in o.task]
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on from here")
     finally:
         for each in made:
             each.close()

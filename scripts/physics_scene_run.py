@@ -16,6 +16,7 @@ from physics_judge import Sample, cause, judge_pick, judge_place, phases_of
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 from vision_msgs.msg import Detection3DArray
@@ -35,7 +36,8 @@ class SceneRunner:
 
     def __init__(self, o):
         self.o = o
-        rclpy.init()
+        # Ctrl-C is Python's: the processes of the scene are ended first.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("physics_loop")
         self.client = ActionClient(self.node, PlanGraspMotion, f"{NODE}/plan_grasp_motion")
         self.speed = self.node.create_client(SetParameters, "mujoco_sim/set_parameters")
@@ -195,6 +197,9 @@ class SceneRunner:
         if self._object is None:
             return
         told = json.loads(message.data)
+        if self.samples and told["time_s"] < self.samples[-1].time_s:
+            # Those before were the last of the scene before.
+            self.samples.clear()
         hand = np.array([*told["hand_position_m"], *told["hand_quaternion_wxyz"]])
         contacts = told["contacts"].get(self.object_id, {})
         self.samples.append(Sample(told["time_s"], self._object, hand, told["finger_m"], told["finger_n"], contacts))
