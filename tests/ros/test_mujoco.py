@@ -276,6 +276,15 @@ def test_the_mug_is_put_into_a_shelf_while_the_clock_is_set_back_and_stops(cell)
     assert off_m < PLACED_M and off_deg < PLACED_DEG, (off_m, off_deg)
 
 
+def test_the_document_has_every_parameter():
+    sys.path.append(str(PROJECT / "scripts"))
+    from physics_sim.parameters import PARAMETERS
+
+    text = (PROJECT / "docs/INTERFACE.md").read_text()
+    missing = [name for name, _, description in PARAMETERS if not (f"| `{name}` |" in text and description in text)]
+    assert not missing
+
+
 def pick(**fields):
     """The goal, with the field's own grasps."""
     whole = dict(object_id="mug", grasps=[], use_gripper=True, plan_only=False, velocity_scaling=0.6, acceleration_scaling=0.6)
