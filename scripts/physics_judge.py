@@ -85,10 +85,10 @@ def phases_of(samples, marks):
 
 def judge_pick(samples_after, before, lift_m, fingers):
     """Success of a lift that was watched for a while, and numbers."""
-    lifted_m = min(sample.object[2] for sample in samples_after) - before.object[2]
+    lifted_m = float(min(sample.object[2] for sample in samples_after) - before.object[2])
     held = all(set(fingers) & sample.contacts.keys() for sample in samples_after)
     others = {body for sample in samples_after for body in sample.contacts} - set(fingers)
-    return lifted_m >= LIFTED_SHARE * lift_m and held and not others, {"lifted_m": round(float(lifted_m), 4)}
+    return lifted_m >= LIFTED_SHARE * lift_m and held and not others, {"lifted_m": round(lifted_m, 4)}
 
 
 def judge_place(samples_after, place, fingers):

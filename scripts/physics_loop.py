@@ -41,6 +41,8 @@ def options():
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     o = parser.parse_args()
     o.task = o.task or list(TASKS)
+    # The planner takes paths in its files as relative to the file.
+    o.out = o.out.resolve()
     return o
 
 
