@@ -69,7 +69,9 @@ def summary_of_phase(name, samples):
         for body, depth_m in sample.contacts.items():
             touched[body] = max(touched.get(body, 0.0), depth_m)
     numbers = {"moved_m": moved_m, "turned_deg": turned_deg, "in_hand_m": slid_m, "in_hand_deg": slid_deg}
-    return {"phase": name, **{key: round(value, 5) for key, value in numbers.items()}, "touched": touched}
+    # Where the object's frame is in the hand's at the end.
+    at_m = in_hand(samples[-1])[:, 3].round(4).tolist()
+    return {"phase": name, **{key: round(value, 5) for key, value in numbers.items()}, "at_m": at_m, "touched": touched}
 
 
 def phases_of(samples, marks):
