@@ -33,6 +33,7 @@ def options():
     parser.add_argument("--seed", type=int, default=0, help="of the scenes and of the planner")
     parser.add_argument("--factor", type=float, default=0.0, help="simulated seconds per second while the arm moves (0: all it can)")
     parser.add_argument("--force", type=float, default=20.0, help="of each finger, N")
+    parser.add_argument("--speed", type=float, default=0.0, help="share of the joints' velocity and acceleration limits (0: the node's)")
     parser.add_argument("--noise", type=float, nargs=2, default=(0.0, 0.0), metavar=("M", "RAD"), help="standard deviation of seen poses")
     parser.add_argument("--bin", type=Path, default=PROJECT / "target/release", help="folder of dfp and planner_node")
     parser.add_argument("--out", type=Path, default=PROJECT / "out/physics_loop", help="folder for scenes, logs and outcomes")

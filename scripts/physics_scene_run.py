@@ -115,6 +115,8 @@ class SceneRunner:
             approach_distance=-1.0,
             lift_distance=float(settings["lift_distance_m"]),
             allowed_planning_time=float(settings["time_limit_s"]),
+            velocity_scaling=self.o.speed,
+            acceleration_scaling=self.o.speed,
         )
         place = problem["task"].get("place")
         if place:

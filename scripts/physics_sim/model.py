@@ -18,15 +18,17 @@ from physics_world import mass_properties, prisms
 TIMESTEP_S, NOSLIP_ITERATIONS = 0.002, 5
 # Bits of MuJoCo's contype; conaffinity names what a geom meets.
 ARM, OBSTACLE, HULL, SHELL = 1, 2, 4, 8
-# Rubber pads on ceramics, wood, metal; everything else slides more easily. MuJoCo takes the larger of two.
-PAD_FRICTION, FRICTION = 0.8, 0.5
+# Rubber pads on ceramics, wood, metal; everything else slides more easily. MuJoCo takes the larger of two. A soft pad gives way by some
+# tenths of a mm, so it touches something round on a patch of some mm, which withstands twisting and rolling, m.
+PAD_FRICTION, FRICTION = [0.8, 0.003, 0.002], [0.5, 0.003, 0.0001]
 CONTACT = {"solref": [0.004, 1.0], "solimp": [0.95, 0.99, 0.0005, 0.5, 2.0]}
 # Servo gains by the joint's torque limit: the large joints of an arm, the wrist. Nm/rad, Nms/rad; motor inertia, kg m^2.
 LARGE_JOINT_NM = 50.0
 LARGE_GAIN, WRIST_GAIN = (4500.0, 450.0), (2000.0, 200.0)
 JOINT_ARMATURE = 0.1
-# Fingers: N/m, Ns/m; the gear's inertia, kg, and drag, Ns/m.
-FINGER_GAIN, FINGER_ARMATURE, FINGER_DAMPING = (3000.0, 20.0), 0.1, 20.0
+# Fingers: N/m, Ns/m; the geared motor's inertia as the finger feels it, kg, and its drag, Ns/m. A light finger would leap into the
+# object whenever a contact is missed for a step, and kick it.
+FINGER_GAIN, FINGER_ARMATURE, FINGER_DAMPING = (3000.0, 20.0), 2.0, 200.0
 # Objects: as a filled or thick-walled household thing; never lighter than a sheet of card, never heavier than a hand would lift.
 DENSITY_KG_M3, LEAST_MASS_KG, LARGEST_MASS_KG = 500.0, 0.03, 0.5
 
@@ -128,7 +130,7 @@ def load_robot(urdf, settings_file):
     spec.memory = 256 << 20
     for geom in spec.geoms:
         geom.contype, geom.conaffinity, geom.condim = ARM, OBSTACLE | SHELL, 4
-        geom.friction, geom.solref, geom.solimp = [FRICTION, 0.003, 0.0001], CONTACT["solref"], CONTACT["solimp"]
+        geom.friction, geom.solref, geom.solimp = FRICTION, CONTACT["solref"], CONTACT["solimp"]
     # Motors carry the arm's own weight, as a robot's controller makes them.
     for body in spec.bodies[1:]:
         body.gravcomp = 1.0
@@ -145,7 +147,7 @@ def add_servos(spec, robot):
             # The end of the stroke gives way as little as a contact.
             joint.solref_limit, joint.solimp_limit = CONTACT["solref"], CONTACT["solimp"]
             for geom in joint.parent.geoms:
-                geom.friction = [PAD_FRICTION, 0.003, 0.0001]
+                geom.condim, geom.friction = 6, PAD_FRICTION
         else:
             robot.joints.append(joint.name)
             stiffness, damping = LARGE_GAIN if joint.actfrcrange[1] > LARGE_JOINT_NM else WRIST_GAIN
@@ -166,7 +168,7 @@ def add_obstacle(spec, entry, base):
     """A fixed obstacle of a scene file."""
     name = str(entry.get("name", "obstacle"))
     pose = read_pose(entry.get("pose") or {})
-    shape = {"contype": OBSTACLE, "conaffinity": ARM | HULL, "condim": 4, "friction": [FRICTION, 0.003, 0.0001], **CONTACT}
+    shape = {"contype": OBSTACLE, "conaffinity": ARM | HULL, "condim": 4, "friction": FRICTION, **CONTACT}
     kinds = mujoco.mjtGeom
     if "box" in entry:
         shape |= {"type": kinds.mjGEOM_BOX, "size": [0.5 * float(x) for x in entry["box"]]}
@@ -226,7 +228,7 @@ def add_object(spec, entry):
     body.explicitinertial, body.mass, body.ipos = True, mass, centre
     body.inertia = mass * (size @ size - size * size) / 12.0 + 1e-6
     # By friction, contact stiffness and mass the same; each geom's own mass is 0, the body has it all.
-    shape = {"mass": 0.0, "condim": 4, "friction": [FRICTION, 0.003, 0.0001], **CONTACT}
+    shape = {"mass": 0.0, "condim": 4, "friction": FRICTION, **CONTACT}
     spec.add_mesh(name=f"{entry.name}:hull", uservert=vertices.reshape(-1))
     hull = {**shape, "contype": HULL, "conaffinity": OBSTACLE | HULL}
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{entry.name}:hull", **hull)
