@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from physics_environment import make_importable
+
 PROJECT = Path(__file__).resolve().parents[1]
 WEIGHTS = PROJECT / "models/grasp_field.safetensors"
 OBJECT_ID = "object"
@@ -24,6 +26,8 @@ class Programs:
         self.run(name, [self.bin_folder / name], parameter_files, parameters)
 
     def start_mujoco(self, **parameters):
+        # The first time MuJoCo is downloaded: nobody waits for the node meanwhile.
+        make_importable()
         self.run("mujoco_sim", [sys.executable, PROJECT / "scripts/mujoco_sim.py"], (), parameters)
 
     def run(self, name, program, parameter_files, parameters):
