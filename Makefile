@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 FEATURES := --features torch,ros
 ENV := scripts/env
 
-.PHONY: help setup build demo bench-node soak grasp-table test clean distclean
+.PHONY: help setup build demo bench-node bench-physics soak grasp-table test clean distclean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -19,8 +19,8 @@ setup: ## ROS 2, libtorch and the interfaces, where they are missing
 build: setup ## target/release/dfp, planner_node and sim_arm
 	$(ENV) cargo build --release $(FEATURES)
 
-demo: build ## pick a mug in simulation; TASK=reorient or shelf puts it down; OBJECT=mesh.obj SCALE=0.001 takes your own
-	@scripts/demo $(if $(TASK),--task "$(TASK)") $(if $(OBJECT),--object "$(OBJECT)") $(if $(SCALE),--scale "$(SCALE)")
+demo: build ## pick a mug in simulation; TASK=reorient or shelf puts it down; SIM=mujoco has physics; OBJECT=mesh.obj SCALE=0.001
+	@scripts/demo $(if $(SIM),--sim "$(SIM)") $(if $(TASK),--task "$(TASK)") $(if $(OBJECT),--object "$(OBJECT)") $(if $(SCALE),--scale "$(SCALE)")
 
 bench-node: build ## acceptance, cancellation, idle load over DDS, and 20 picks executed; needs a quiet machine
 	@$(ENV) python3 tests/ros/bench_node.py
@@ -30,6 +30,9 @@ soak: build ## 1,000 small goals; memory and processor time of the node must sta
 
 grasp-table: build ## figures of the field's grasps by category, by MuJoCo too; ROWS='--row NAME:OPTIONS' adds models
 	@scripts/grasp_table.py $(ROWS)
+
+bench-physics: build ## random scenes end to end in MuJoCo: picked, held, placed; OPTIONS='--task pick --count 20'
+	@$(ENV) python3 scripts/physics_loop.py $(OPTIONS)
 
 test: setup ## formatting, lints, all tests; ends with each runner's summary
 	@scripts/run_tests

@@ -13,48 +13,16 @@ MuJoCo and the hand's meshes come from PyPI into DFP_PREFIX (default .prefix) on
 """
 
 import argparse
-import hashlib
 import json
 import math
 import os
 import random
-import subprocess
 import sys
-import zipfile
 from collections import defaultdict
 from multiprocessing import get_context
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = PROJECT / "scripts/requirements/physics.txt"
-# The package that carries Franka's collision meshes; only these two files of it are kept.
-MESHES = "gymnasium_robotics/envs/assets/kitchen_franka/franka_assets/meshes/collision"
-HAND_FILES = ("hand.stl", "finger.stl")
-
-
-def prepare():
-    """The folder of the simulator's environment; makes it where it is missing or of other versions."""
-    folder = Path(os.environ.get("DFP_PREFIX") or PROJECT / ".prefix").resolve() / "physics"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
-    complete = folder / ".complete"
-    if complete.exists() and complete.read_text() == wanted:
-        return folder
-    print(f"physics_check: installing MuJoCo into {folder} (40 MB)", file=sys.stderr)
-    complete.unlink(missing_ok=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    pip = [folder / "bin/python", "-m", "pip", "--disable-pip-version-check", "-q"]
-    lines = [line for line in REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#")]
-    carrier = next(line for line in lines if line.startswith("gymnasium-robotics"))
-    others = [line for line in lines if line != carrier]
-    subprocess.run([*pip, "install", "--no-deps", "--only-binary", ":all:", *others], check=True)
-    subprocess.run([*pip, "download", "--no-deps", "--only-binary", ":all:", "-d", folder, carrier], check=True)
-    wheel = next(folder.glob("gymnasium_robotics-*.whl"))
-    with zipfile.ZipFile(wheel) as archive:
-        for name in HAND_FILES:
-            (folder / name).write_bytes(archive.read(f"{MESHES}/{name}"))
-    wheel.unlink()
-    complete.write_text(wanted)
-    return folder
+from physics_environment import HAND_FILES, prepare
 
 
 def options():

@@ -103,7 +103,9 @@ def read_gripper(path):
 
 
 def read_mesh(path):
-    """Vertices and triangles of an STL (binary), OBJ or `dfp data` file, in the file's unit."""
+    """Vertices and triangles of an STL, OBJ, PLY or `dfp data` file, in the file's unit.
+
+    Raises ValueError for other files, and for those that are none of theirs."""
     ending = path.suffix.lower()
     if ending == ".stl":
         return read_stl(path)
@@ -112,14 +114,22 @@ def read_mesh(path):
     if ending == ".safetensors":
         grasps = read_grasp_file(path)
         return grasps.vertices_m, grasps.triangles
-    raise SystemExit(f"physics_check: {path}: expected .stl (binary), .obj or .safetensors")
+    if ending == ".ply":
+        return read_ply(path)
+    raise ValueError(f"{path}: expected .stl, .obj, .ply or .safetensors")
 
 
 def read_stl(path):
     data = Path(path).read_bytes()
-    (count,) = struct.unpack("<I", data[80:84])
-    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-    corners = np.frombuffer(data[84 : 84 + 50 * count], record)["corners"].reshape(-1, 3).astype(float)
+    count = struct.unpack("<I", data[80:84])[0] if len(data) >= 84 else 0
+    if len(data) == 84 + 50 * count:
+        record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+        corners = np.frombuffer(data[84:], record)["corners"].reshape(-1, 3).astype(float)
+    else:
+        words = [line.split() for line in data.decode(errors="replace").splitlines()]
+        corners = np.array([line[1:4] for line in words if line[:1] == ["vertex"]], float).reshape(-1, 3)
+        if len(corners) % 3:
+            raise ValueError(f"{path}: a facet has not three vertices")
     vertices, index = np.unique(corners, axis=0, return_inverse=True)
     return vertices, index.reshape(-1, 3)
 
@@ -135,3 +145,71 @@ def read_obj(path):
             corners = [c - 1 if c > 0 else len(vertices) + c for c in corners]
             triangles += [[corners[0], b, c] for b, c in zip(corners[1:], corners[2:])]
     return np.array(vertices, float).reshape(-1, 3), np.array(triangles, int).reshape(-1, 3)
+
+
+PLY_TYPES = {
+    **dict.fromkeys(("char", "int8"), "i1"),
+    **dict.fromkeys(("uchar", "uint8"), "u1"),
+    **dict.fromkeys(("short", "int16"), "i2"),
+    **dict.fromkeys(("ushort", "uint16"), "u2"),
+    **dict.fromkeys(("int", "int32"), "i4"),
+    **dict.fromkeys(("uint", "uint32"), "u4"),
+    **dict.fromkeys(("float", "float32"), "f4"),
+    **dict.fromkeys(("double", "float64"), "f8"),
+}
+
+
+def read_ply(path):
+    """ASCII and binary; faces of more corners as fans.
+
+    Raises ValueError, and what a file that ends too early makes of it."""
+    data = Path(path).read_bytes()
+    head, end, body = data.partition(b"end_header\n")
+    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
+    if not end or lines[0] != ["ply"]:
+        raise ValueError(f"{path}: not a PLY file")
+    kind = next(line[1] for line in lines if line[:1] == ["format"])
+    numbers = ply_words(body.split()) if kind == "ascii" else ply_bytes(body, ">" if "big" in kind else "<")
+    vertices, triangles = [], []
+    for i, line in enumerate(lines):
+        if line[:1] != ["element"]:
+            continue
+        following = lines[i + 1 :]
+        stop = next((k for k, other in enumerate(following) if other[:1] == ["element"]), len(following))
+        properties = [other[1:] for other in following[:stop] if other[:1] == ["property"]]
+        for _ in range(int(line[2])):
+            row = {p[-1]: numbers(p[1], p[2]) if p[0] == "list" else numbers(None, p[0])[0] for p in properties}
+            if line[1] == "vertex":
+                vertices.append([row["x"], row["y"], row["z"]])
+            elif line[1] == "face":
+                corners = row.get("vertex_indices", row.get("vertex_index"))
+                triangles += [[corners[0], b, c] for b, c in zip(corners[1:], corners[2:])]
+    return np.array(vertices, float).reshape(-1, 3), np.array(triangles, int).reshape(-1, 3)
+
+
+def ply_words(words):
+    """Reads values of an ASCII body one after the other: a list's count comes first."""
+    place = iter(words)
+
+    def read(count_type, _):
+        count = int(next(place)) if count_type else 1
+        return [float(next(place)) for _ in range(count)]
+
+    return read
+
+
+def ply_bytes(body, order):
+    """The same of a binary body."""
+    at = 0
+
+    def read(count_type, value_type):
+        nonlocal at
+        count = 1
+        if count_type:
+            count = int(np.frombuffer(body, order + PLY_TYPES[count_type], 1, at)[0])
+            at += np.dtype(PLY_TYPES[count_type]).itemsize
+        values = np.frombuffer(body, order + PLY_TYPES[value_type], count, at)
+        at += values.nbytes
+        return values.tolist()
+
+    return read

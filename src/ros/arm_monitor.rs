@@ -11,6 +11,10 @@ use std::time::Duration;
 /// down, and by the machine's, as a simulation that has died stops the node's clock too.
 pub const BLIND_S: f64 = 1.0;
 const SILENT: Duration = Duration::from_secs(2);
+/// A simulation may also be paused: nothing moves and nothing is published until it goes on.
+const PAUSED: Duration = Duration::from_secs(60);
+/// A clock that is this much before the start of the motion was set back: nobody knows when the motion ends.
+const CLOCK_RESET_S: f64 = 1.0;
 /// A measured state may be this much behind the trajectory, or before it: the command, the controller and the joint states
 /// take their time, and clocks differ. Within it the arm must be near where it should be.
 const BEHIND_S: f64 = 0.3;
@@ -48,9 +52,20 @@ impl<'a> ArmMonitor<'a> {
         let m = self.motion;
         let progress = self.elapsed_s() / m.trajectory.duration_s();
         m.goal.enter(Stage::Execute, progress.min(1.0));
-        if lock(&m.shared.joint_states).silent_for() > SILENT {
+        let silent = if m.parameters.use_sim_time {
+            PAUSED
+        } else {
+            SILENT
+        };
+        if lock(&m.shared.joint_states).silent_for() > silent {
             return Err(Failure::Execution(format!(
-                "during execution: no joint states for {SILENT:?}"
+                "during execution: no joint states for {silent:?}"
+            )));
+        }
+        if self.elapsed_s() < -CLOCK_RESET_S {
+            return Err(Failure::Execution(format!(
+                "the clock was set back by {:.1} s during execution",
+                -self.elapsed_s()
             )));
         }
         let state = m

@@ -49,13 +49,17 @@ class Program:
         self.name = name
         self.output = []
         self.process = subprocess.Popen(
-            [str(program(name)), *map(str, arguments)],
+            [*map(str, self.command(name)), *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def command(self, name):
+        """What starts the program, without its arguments."""
+        return [program(name)]
 
     def _read(self):
         for line in self.process.stdout:

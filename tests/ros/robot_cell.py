@@ -127,7 +127,8 @@ class Cell:
 
     NODE = "/diffusion_field_planner"
 
-    def __init__(self, peer):
+    def __init__(self, peer, arm="sim_arm"):
+        """`arm`: name of the simulation's node."""
         self.peer = peer
         self.joints = {}
         self.can_z = None
@@ -140,7 +141,7 @@ class Cell:
         peer.create_subscription(JointTrajectory, "arm_controller/joint_trajectory", self.trajectories.append, 10)
         for kind in self.counts:
             peer.create_subscription(
-                UInt32, f"/sim_arm/{kind}_trajectories", lambda m, kind=kind: self.counts.update({kind: m.data}), LATCHED
+                UInt32, f"/{arm}/{kind}_trajectories", lambda m, kind=kind: self.counts.update({kind: m.data}), LATCHED
             )
         self.client = ActionClient(peer, PlanGraspMotion, self.NODE + "/plan_grasp_motion")
 
@@ -158,7 +159,7 @@ class Cell:
         assert self.client.wait_for_server(PATIENCE_S)
         # Both programs read the robot first, which takes an unoptimised build seconds.
         wait_for(lambda: None not in self.arm(), "joint states", 3 * PATIENCE_S)
-        wait_for(lambda: None not in self.counts.values(), "the counts of sim_arm")
+        wait_for(lambda: None not in self.counts.values(), "the counts of the simulated arm")
         # Discovery goes both ways and in order: a server that answers this client has also found the older one's.
         self.peer.call(ListObjects, self.NODE + "/list_objects", ListObjects.Request())
 

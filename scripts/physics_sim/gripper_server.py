@@ -1,0 +1,72 @@
+"""The gripper's action, control_msgs/GripperCommand; a new command replaces the running one."""
+
+import math
+import threading
+
+from control_msgs.action import GripperCommand
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+
+
+class GripperServer:
+    """`lock` guards the gripper; `step` is called by whoever steps the physics, with the lock held."""
+
+    def __init__(self, node, gripper, lock, action):
+        self._node, self._gripper, self._lock = node, gripper, lock
+        # The goal's handle, the event that its thread waits for, and how it ended.
+        self._running = None
+        self._server = ActionServer(
+            node,
+            GripperCommand,
+            action,
+            self._execute,
+            goal_callback=self._on_goal,
+            cancel_callback=lambda handle: CancelResponse.ACCEPT,
+            callback_group=ReentrantCallbackGroup(),
+        )
+
+    def step(self):
+        """Ends the running goal when the fingers rest or the client has changed its mind."""
+        if not self._running:
+            return
+        handle = self._running[0]
+        if handle.is_cancel_requested:
+            self._gripper.command(self._gripper.position, handle.request.command.max_effort)
+            self.end("canceled")
+        elif self._gripper.is_settled():
+            self.end("succeed")
+
+    def end(self, how):
+        """Ends the running goal, if there is one; `how`: the handle's method."""
+        if self._running:
+            _, done, outcome = self._running
+            outcome.append((how, self._result()))
+            done.set()
+            self._running = None
+
+    def _on_goal(self, request):
+        command = request.command
+        if math.isfinite(command.position) and math.isfinite(command.max_effort):
+            return GoalResponse.ACCEPT
+        self._node.get_logger().error(f"gripper command {command.position} m, {command.max_effort} N is not finite")
+        return GoalResponse.REJECT
+
+    def _execute(self, handle):
+        done, outcome = threading.Event(), []
+        with self._lock:
+            self.end("abort")
+            self._gripper.command(handle.request.command.position, handle.request.command.max_effort)
+            self._running = handle, done, outcome
+        done.wait()
+        how, result = outcome[0]
+        getattr(handle, how)()
+        return result
+
+    def _result(self):
+        gripper = self._gripper
+        return GripperCommand.Result(
+            position=gripper.position,
+            effort=gripper.force_n,
+            stalled=gripper.has_stalled(),
+            reached_goal=gripper.has_arrived(),
+        )
