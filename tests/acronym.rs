@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use diffusion_field_planner::data::{
-    load_folder, read_acronym, read_acronym_folder, AcronymError, Failure, Made, ObjectSource,
-    Shard,
+    load_folder, read_acronym, read_acronym_folder, AcronymError, Made, ObjectSource, Shard,
 };
+use diffusion_field_planner::field::Failure;
 use hdf5_pure::FileBuilder;
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
 

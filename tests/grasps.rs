@@ -5,9 +5,10 @@ use std::sync::Arc;
 use diffusion_field_planner::data::surface_nets::surface_net;
 use diffusion_field_planner::data::{
     antipodal_grasps, evaluate_category, labelled_grasps, AntipodalSettings, Category,
-    EvaluationSettings, Failure, GraspCounts, ProceduralObject, Solid,
+    EvaluationSettings, GraspCounts, ProceduralObject, Solid,
 };
 use diffusion_field_planner::field::contact::{close_gripper, gripper_collides};
+use diffusion_field_planner::field::Failure;
 use diffusion_field_planner::field::{
     sample_grasps, GraspNetwork, ObjectError, ObjectModel, SamplerSettings,
 };

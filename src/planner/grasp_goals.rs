@@ -60,12 +60,12 @@ impl GraspSearch<'_, '_> {
         match &request.goal {
             Goal::Grasp { object, .. } => {
                 // Those that every request gets; where none of them can be used, others may.
-                let goals = self.from_field(object, grasps::kept(object))?;
+                let goals = self.drawn_from_field(object, grasps::kept(object))?;
                 if !goals.is_empty() {
                     return Ok(goals);
                 }
                 let fresh = grasps::sample(object, self.settings.grasp_samples, request.seed);
-                let goals = self.from_field(object, fresh)?;
+                let goals = self.drawn_from_field(object, fresh)?;
                 if !goals.is_empty() {
                     return Ok(goals);
                 }
@@ -92,7 +92,7 @@ impl GraspSearch<'_, '_> {
     }
 
     /// Goals at samples of the field; where arm or hand collide at all of them, at grasps that are found together with the arm.
-    fn from_field(
+    fn drawn_from_field(
         &mut self,
         object: &ObjectModel,
         offers: Vec<GraspOffer>,

@@ -155,6 +155,9 @@ fn keeps_limits(points: &[f64], h: f64, joint: &StartJoint) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+
     use super::*;
 
     const V: f64 = 2.0;
@@ -246,6 +249,41 @@ mod tests {
                 .fold(0.0f64, |m, j| m.max((j.velocity.abs() + 0.1) / A));
             let duration_s = stop.duration_s();
             assert!(duration_s < 1.5 * least + 0.05, "{duration_s} of {least} s");
+        }
+    }
+
+    /// Seven joints in any state that splines with spans of 30 ms go through: next to its limit a joint has as much room as such a
+    /// span needs to stop accelerating.
+    #[test]
+    fn there_is_a_stop_from_every_state_of_a_motion() {
+        const SPAN_S: f64 = 0.03;
+        let mut rng = Pcg64Mcg::seed_from_u64(9);
+        for case in 0..400 {
+            let braking = [0.3, 1.0][case % 2] * A;
+            let joint = |rng: &mut Pcg64Mcg| {
+                let acceleration = rng.random_range(-braking..braking);
+                let room = acceleration * acceleration * SPAN_S / (4.0 * braking);
+                StartJoint {
+                    position: 0.0,
+                    velocity: (V - room) * rng.random_range(0.7..1.0) * [-1.0, 1.0][case / 2 % 2],
+                    acceleration,
+                    velocity_limit: V,
+                    acceleration_limit: braking,
+                    jerk_limit: 500.0 * braking,
+                }
+            };
+            let start = MovingStart::new((0..7).map(|_| joint(&mut rng)).collect());
+            let names: Vec<String> = (0..7).map(|j| format!("j{j}")).collect();
+            let stop = stop_each_joint(&names, &start);
+            let stop = stop.unwrap_or_else(|| panic!("no stop in case {case}: {start:?}"));
+            let last = stop.sample(stop.duration_s());
+            assert!(last.velocity.iter().all(|v| v.abs() < 1e-8));
+            for point in stop.points(1e-3) {
+                for j in 0..7 {
+                    assert!(point.state.velocity[j].abs() <= V * (1.0 + 1e-6));
+                    assert!(point.state.acceleration[j].abs() <= braking * (1.0 + 1e-6));
+                }
+            }
         }
     }
 
