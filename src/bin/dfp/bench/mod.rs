@@ -1,6 +1,7 @@
 //! `dfp bench`: many problems, success and percentiles.
 
 mod arm_room;
+mod cabinet;
 mod grasp_pose;
 mod items;
 mod joint_vs_decoupled;

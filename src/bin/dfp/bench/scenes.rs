@@ -14,6 +14,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::arm_room::{holds_with_room, ArmRoom};
+use super::cabinet::Cabinet;
 use super::items::Item;
 
 /// Ready pose of the Panda [rad].
@@ -26,8 +27,8 @@ const BASE_ROOM_M: f64 = 0.22;
 /// Air between an object and everything but what it stands on [m].
 const AIR_M: f64 = 0.012;
 /// An object hovers this far over its support [m]: contact would count as collision.
-const HOVER_M: f64 = 0.001;
-const BOARD_M: f64 = 0.015;
+pub(super) const HOVER_M: f64 = 0.001;
+pub(super) const BOARD_M: f64 = 0.015;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -174,7 +175,7 @@ fn has_support(item: &Item, scene: &Scene, pose: &Pose) -> bool {
     supports == 1
 }
 
-fn solid(name: &str, size_m: [f64; 3], world_from_object: Pose) -> SceneObject {
+pub(super) fn solid(name: &str, size_m: [f64; 3], world_from_object: Pose) -> SceneObject {
     let half_extents_m = size_m.map(|s| 0.5 * s);
     SceneObject::new(name, Shape::Box { half_extents_m }, world_from_object)
 }
@@ -187,7 +188,7 @@ fn table() -> SceneObject {
     )
 }
 
-fn upright(yaw_rad: f64) -> UnitQuaternion<f64> {
+pub(super) fn upright(yaw_rad: f64) -> UnitQuaternion<f64> {
     UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw_rad)
 }
 
@@ -196,7 +197,13 @@ fn upside_down(yaw_rad: f64) -> UnitQuaternion<f64> {
 }
 
 /// Standing on a surface of this height at (x, y).
-fn standing(item: &Item, x: f64, y: f64, surface_m: f64, rotation: UnitQuaternion<f64>) -> Pose {
+pub(super) fn standing(
+    item: &Item,
+    x: f64,
+    y: f64,
+    surface_m: f64,
+    rotation: UnitQuaternion<f64>,
+) -> Pose {
     let z = surface_m + HOVER_M - item.lowest_m(&rotation);
     Pose::from_parts(Translation3::new(x, y, z), rotation)
 }
@@ -340,79 +347,6 @@ fn reorient(item: &Item, rng: &mut impl Rng) -> Option<TaskScene> {
         standing(item, to_x, to_y, 0.0, after),
     );
     Some(task_scene(vec![table(), obstacle], from, Some(to), 0.08))
-}
-
-/// A cabinet with two boards under a top, open towards the robot.
-struct Cabinet {
-    /// Direction from the robot and distance of its middle.
-    angle_rad: f64,
-    distance_m: f64,
-    /// Inner width, depth, height of the lowest board's surface and room between boards [m].
-    width_m: f64,
-    depth_m: f64,
-    lowest_m: f64,
-    gap_m: f64,
-}
-
-impl Cabinet {
-    fn draw(rng: &mut impl Rng) -> Self {
-        Self {
-            angle_rad: rng.random_range(-0.7..0.7),
-            distance_m: rng.random_range(0.60..0.68),
-            width_m: rng.random_range(0.55..0.75),
-            depth_m: rng.random_range(0.24..0.30),
-            lowest_m: rng.random_range(0.08..0.20),
-            gap_m: rng.random_range(0.28..0.34),
-        }
-    }
-
-    /// x away from the robot, y along the boards.
-    fn pose(&self, x_m: f64, y_m: f64, z_m: f64) -> Pose {
-        let turn = upright(self.angle_rad);
-        let place = turn * Vector3::new(self.distance_m + x_m, y_m, z_m);
-        Pose::from_parts(Translation3::from(place), turn)
-    }
-
-    fn board_m(&self, level: usize) -> f64 {
-        self.lowest_m + level as f64 * (self.gap_m + BOARD_M)
-    }
-
-    fn objects(&self) -> Vec<SceneObject> {
-        let mut objects: Vec<SceneObject> = (0..3)
-            .map(|level| {
-                let pose = self.pose(0.0, 0.0, self.board_m(level) - 0.5 * BOARD_M);
-                solid(
-                    &format!("board_{level}"),
-                    [self.depth_m, self.width_m, BOARD_M],
-                    pose,
-                )
-            })
-            .collect();
-        let (low, high) = (HOVER_M, self.board_m(2));
-        let (middle, height) = (0.5 * (low + high), high - low);
-        for (name, side) in [("left", 1.0), ("right", -1.0)] {
-            let pose = self.pose(0.0, side * 0.5 * (self.width_m + BOARD_M), middle);
-            objects.push(solid(name, [self.depth_m, BOARD_M, height], pose));
-        }
-        let pose = self.pose(0.5 * (self.depth_m + BOARD_M), 0.0, middle);
-        objects.push(solid(
-            "back",
-            [BOARD_M, self.width_m + 2.0 * BOARD_M, height],
-            pose,
-        ));
-        objects
-    }
-
-    /// Near the front of a board, yaw relative to the cabinet.
-    fn stand(&self, item: &Item, level: usize, yaw_rad: f64, rng: &mut impl Rng) -> Pose {
-        let side = 0.5 * self.width_m - item.radius_m() - 0.09;
-        let y_m = rng.random_range(-side..side);
-        let front = -0.5 * self.depth_m + item.radius_m();
-        let x_m = front + rng.random_range(0.01..0.06);
-        let place = self.pose(x_m, y_m, 0.0).translation;
-        let rotation = upright(self.angle_rad + yaw_rad);
-        standing(item, place.x, place.y, self.board_m(level), rotation)
-    }
 }
 
 /// From the table or a board to another board. The object's side that faced the robot does so still, within 35 degrees.
