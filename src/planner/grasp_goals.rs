@@ -64,7 +64,12 @@ impl GraspSearch<'_, '_> {
                 if !goals.is_empty() {
                     return Ok(goals);
                 }
-                let fresh = grasps::sample(object, self.settings.grasp_samples, request.seed);
+                let (count, seed) = (self.settings.grasp_samples, request.seed);
+                let (world, at_object) = (&*self.world, request.goal.world_from_object());
+                let site = self.site.as_ref();
+                let fresh = grasps::sample_with_room(object, count, seed, |poses| {
+                    hand::has_room(world, &at_object, site, poses)
+                });
                 let goals = self.drawn_from_field(object, fresh)?;
                 if !goals.is_empty() {
                     return Ok(goals);

@@ -1,9 +1,13 @@
 //! Grasps offered to the planner: sampled from the field or given, and filtered against the object itself.
 
+use std::ops::Range;
+
 use super::error::GraspCounts;
 use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
-use crate::field::{judge_grasp, sample_grasps, Grasp, ObjectModel, SamplerSettings};
+use crate::field::{
+    judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, ObjectModel, SamplerSettings,
+};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 
@@ -48,6 +52,31 @@ pub fn kept(object: &ObjectModel) -> Vec<GraspOffer> {
 /// New grasps of an object from its field, as different as the field has them, the best first.
 pub fn sample(object: &ObjectModel, count: usize, seed: u64) -> Vec<GraspOffer> {
     offers(&sample_grasps(object, &diverse(), count, seed))
+}
+
+/// The same among those that `has_room` lets pass, of so many more draws: in clutter few have.
+pub fn sample_with_room(
+    object: &ObjectModel,
+    count: usize,
+    seed: u64,
+    has_room: impl Fn(&[Pose]) -> Vec<bool>,
+) -> Vec<GraspOffer> {
+    const DRAWS_EACH: u64 = 8;
+    let settings = SamplerSettings {
+        max_rounds: 2,
+        ..diverse()
+    };
+    let draw = |numbers: Range<u64>| {
+        let numbers = DRAWS_EACH * numbers.start..DRAWS_EACH * numbers.end;
+        let drawn = sample_poses(&object.field, &settings, numbers, seed);
+        let poses: Vec<Pose> = drawn.iter().map(|(pose, _)| *pose).collect();
+        let room = drawn.into_iter().zip(has_room(&poses));
+        room.filter(|(_, room)| *room)
+            .map(|(pose, _)| pose)
+            .collect()
+    };
+    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
+    offers(&select_grasps(&surface, gripper, &settings, count, draw))
 }
 
 /// A pose that the optimiser came to, if it passes the filter that samples of the field pass.

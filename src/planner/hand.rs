@@ -100,7 +100,8 @@ pub fn free_variants(
             [offer, turned]
         })
         .collect();
-    let room = Room::of(world, world_from_object, site, &variants);
+    let poses: Vec<Pose> = variants.iter().map(|v| v.object_from_gripper).collect();
+    let room = Room::of(world, world_from_object, site, &poses);
     let mut out = Vec::new();
     let ranks = ranks(variants.len() / 2);
     for (k, (rank, pair)) in ranks.zip(variants.chunks(2)).enumerate() {
@@ -117,6 +118,21 @@ pub fn free_variants(
     out
 }
 
+/// Whether the hand is free of the scene at grasps, or at their half-turns: at the object and, so turned, at its place.
+pub fn has_room(
+    world: &World,
+    world_from_object: &Pose,
+    site: Option<&PlaceSite>,
+    object_from_gripper: &[Pose],
+) -> Vec<bool> {
+    let poses = object_from_gripper.iter().copied();
+    let variants: Vec<Pose> = poses.flat_map(|pose| [pose, half_turn(&pose)]).collect();
+    let room = Room::of(world, world_from_object, site, &variants);
+    (0..object_from_gripper.len())
+        .map(|k| room.everywhere(2 * k) || room.everywhere(2 * k + 1))
+        .collect()
+}
+
 /// The same for grasps that were found with the arm in them.
 pub fn free_ends(
     world: &World,
@@ -125,8 +141,11 @@ pub fn free_ends(
     ends: Vec<JointEnd>,
     counts: &mut GraspCounts,
 ) -> Vec<(f32, JointEnd)> {
-    let offers: Vec<GraspOffer> = ends.iter().map(|end| end.offer).collect();
-    let room = Room::of(world, world_from_object, site, &offers);
+    let poses: Vec<Pose> = ends
+        .iter()
+        .map(|end| end.offer.object_from_gripper)
+        .collect();
+    let room = Room::of(world, world_from_object, site, &poses);
     let ranked = ranks(ends.len()).zip(ends).enumerate();
     ranked
         .filter(|(k, _)| {
@@ -155,19 +174,19 @@ impl Room {
         world: &World,
         world_from_object: &Pose,
         site: Option<&PlaceSite>,
-        grasps: &[GraspOffer],
+        object_from_gripper: &[Pose],
     ) -> Self {
         let free_at = |world: &World, world_from_object: &Pose| {
-            let poses: Vec<Pose> = grasps
+            let poses: Vec<Pose> = object_from_gripper
                 .iter()
-                .map(|g| world_from_object * g.object_from_gripper)
+                .map(|pose| world_from_object * pose)
                 .collect();
             match HandCheck::new(world) {
                 Some(mut check) => check.free(&poses),
                 None => vec![true; poses.len()],
             }
         };
-        let everywhere = || vec![true; grasps.len()];
+        let everywhere = || vec![true; object_from_gripper.len()];
         Self {
             at_object: free_at(world, world_from_object),
             at_place: site.map_or_else(everywhere, |s| free_at(&s.world, &s.world_from_object)),

@@ -85,7 +85,7 @@ impl Default for PlannerSettings {
             ik_batches: 32,
             ik_batches_limit: 160,
             ik_branches: 8,
-            grasp_samples: 128,
+            grasp_samples: 64,
             grasp_ends: GraspEnds::default(),
             joint_grasp: true,
             grasp_energy_slack: 0.5,
