@@ -149,20 +149,16 @@ impl FingerFace {
             let opening = gripper.max_opening_m;
             gripper_collides(solid, object_from_gripper, gripper, opening, clearance_m)
         };
-        let contacts = [1.0, -1.0].map(|side| self.close(solid, object_from_gripper, side));
-        let [Some(first), Some(second)] = &contacts else {
+        let Some([first, second]) = self.contacts(solid, object_from_gripper) else {
             return Label::Fails(Failure::Misses);
         };
-        let width = first.x_m - second.x_m;
-        if width < LEAST_WIDTH_M {
-            return Label::Fails(Failure::Misses);
-        }
         let angle = first.angle_rad.max(second.angle_rad);
-        let holds = angle < limits.hold_cone_rad
-            && self.touches_pad(first)
-            && self.touches_pad(second)
-            && faces_meet(first, second, width * limits.hold_cone_rad.tan())
-            && !self.palm_collides(solid, object_from_gripper, 0.5 * (first.x_m + second.x_m));
+        let holds = self.hold(
+            solid,
+            object_from_gripper,
+            [&first, &second],
+            limits.hold_cone_rad,
+        );
         if holds && room > limits.clearance_m && !collides(limits.clearance_m) {
             Label::Holds
         } else if collides(-SURE_OVERLAP_M) {
@@ -172,6 +168,46 @@ impl FingerFace {
         } else {
             Label::Unclear
         }
+    }
+
+    /// Whether the closing fingers alone make a grasp that holds inside a cone; whether the open gripper fits is not asked, so
+    /// distances may be lower bounds where they are large.
+    pub fn closes_well(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+        cone_rad: f64,
+    ) -> bool {
+        self.contacts(solid, object_from_gripper)
+            .is_some_and(|[first, second]| {
+                self.hold(solid, object_from_gripper, [&first, &second], cone_rad)
+            })
+    }
+
+    /// Both fingers' contacts, with something between them.
+    fn contacts(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+    ) -> Option<[FaceContact; 2]> {
+        let first = self.close(solid, object_from_gripper, 1.0)?;
+        let second = self.close(solid, object_from_gripper, -1.0)?;
+        (first.x_m - second.x_m >= LEAST_WIDTH_M).then_some([first, second])
+    }
+
+    fn hold(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+        [first, second]: [&FaceContact; 2],
+        cone_rad: f64,
+    ) -> bool {
+        let (width, middle) = (first.x_m - second.x_m, 0.5 * (first.x_m + second.x_m));
+        first.angle_rad.max(second.angle_rad) < cone_rad
+            && self.touches_pad(first)
+            && self.touches_pad(second)
+            && faces_meet(first, second, width * cone_rad.tan())
+            && !self.palm_collides(solid, object_from_gripper, middle)
     }
 
     fn touches_pad(&self, contact: &FaceContact) -> bool {

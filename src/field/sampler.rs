@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::contact::{close_gripper, gripper_collides};
-use super::finger_face::{FingerFace, Label, LabelLimits};
+use super::finger_face::FingerFace;
 use super::object::ObjectModel;
 use super::{BakedField, EnergyField};
 use crate::geometry::Pose;
@@ -178,7 +178,7 @@ struct Filter<'a> {
     surface: &'a dyn SignedDistance,
     gripper: &'a GripperGeometry,
     settings: &'a SamplerSettings,
-    face: Option<(FingerFace, LabelLimits)>,
+    face: Option<FingerFace>,
 }
 
 impl<'a> Filter<'a> {
@@ -187,18 +187,12 @@ impl<'a> Filter<'a> {
         gripper: &'a GripperGeometry,
         settings: &'a SamplerSettings,
     ) -> Self {
-        let cone_rad = settings.face_cone_deg.to_radians();
-        let limits = LabelLimits {
-            hold_cone_rad: cone_rad,
-            slip_cone_rad: cone_rad,
-            clearance_m: -settings.tolerance_m,
-        };
-        let with_faces = settings.filter && cone_rad > 0.0;
+        let with_faces = settings.filter && settings.face_cone_deg > 0.0;
         Self {
             surface,
             gripper,
             settings,
-            face: with_faces.then(|| (FingerFace::new(gripper), limits)),
+            face: with_faces.then(|| FingerFace::new(gripper)),
         }
     }
 
@@ -211,9 +205,8 @@ impl<'a> Filter<'a> {
             ..
         } = *self;
         let closing = close_gripper(surface, object_from_gripper, gripper);
-        let holds = |(face, limits): &(FingerFace, LabelLimits)| {
-            face.label(surface, object_from_gripper, limits) == Label::Holds
-        };
+        let cone_rad = settings.face_cone_deg.to_radians();
+        let holds = |face: &FingerFace| face.closes_well(surface, object_from_gripper, cone_rad);
         let keep = !settings.filter
             || closing.is_inside_cone(settings.contact_cone_deg.to_radians())
                 && !gripper_collides(
