@@ -25,7 +25,7 @@ pub struct GraspOffer {
 const HAND_CLEARANCE_M: f64 = 0.002;
 
 /// Half angle inside which the fingers' whole faces must meet the object [deg].
-const FACE_CONE_DEG: f64 = 25.0;
+const FACE_CONE_DEG: f64 = 30.0;
 /// A moved hand may come this much nearer to the object than a sampled one [m].
 const MOVED_CLEARANCE_M: f64 = 0.001;
 
@@ -98,6 +98,7 @@ fn diverse() -> SamplerSettings {
 fn filter() -> SamplerSettings {
     SamplerSettings {
         tolerance_m: -HAND_CLEARANCE_M,
+        contact_cone_deg: FACE_CONE_DEG,
         face_cone_deg: FACE_CONE_DEG,
         ..SamplerSettings::default()
     }
