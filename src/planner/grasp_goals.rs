@@ -107,10 +107,10 @@ impl GraspSearch<'_, '_> {
         if !goals.is_empty() || !self.settings.joint_grasp || offers.is_empty() {
             return Ok(goals);
         }
-        self.session.checkpoint(Stage::Sample, 0.1)?;
         let (world, grids) = (&mut *self.world, &mut *self.grids);
         let at_object = self.request.goal.world_from_object();
-        let ends = joint_ends::search(world, object, &at_object, &offers, grids, self.rng);
+        let (rng, session) = (&mut *self.rng, &mut *self.session);
+        let ends = joint_ends::search(world, object, &at_object, &offers, grids, rng, session)?;
         self.counts.offered += ends.len();
         let (site, counts) = (self.site.as_ref(), &mut self.counts);
         let ends = hand::free_ends(self.world, &at_object, site, ends, counts);
@@ -123,7 +123,8 @@ impl GraspSearch<'_, '_> {
         };
         // The place may be the narrower of both ends.
         let (world, at_place) = (&mut site.world, site.world_from_object);
-        let ends = joint_ends::search(world, object, &at_place, &offers, self.grids, self.rng);
+        let (rng, session) = (&mut *self.rng, &mut *self.session);
+        let ends = joint_ends::search(world, object, &at_place, &offers, self.grids, rng, session)?;
         self.counts.offered += ends.len();
         let (site, counts) = (self.site.as_ref(), &mut self.counts);
         let ends = hand::free_ends(self.world, &at_object, site, ends, counts);
@@ -146,11 +147,9 @@ impl GraspSearch<'_, '_> {
     ) -> Result<Vec<FoundGoal>, PlanError> {
         let mut found: Vec<(f32, FoundGoal)> = Vec::new();
         for (tried, (rank, candidate)) in candidates.enumerate() {
-            if tried % SLICE == 0 {
-                self.session.checkpoint(Stage::Sample, 0.05)?;
-                if found.len() >= 2 * self.settings.goal_branches {
-                    break;
-                }
+            self.session.checkpoint(Stage::Sample, 0.05)?;
+            if tried % SLICE == 0 && found.len() >= 2 * self.settings.goal_branches {
+                break;
             }
             let (best, place) = match candidate {
                 Candidate::Hand(variants) => (self.reach_grasp(&variants), None),

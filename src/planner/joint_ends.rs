@@ -7,7 +7,10 @@ use rand_pcg::Pcg64Mcg;
 
 use super::branches::Branch;
 use super::configurations::arm_clear_in;
+use super::error::PlanError;
 use super::grasps::{self, GraspOffer};
+use super::result::Stage;
+use super::session::Session;
 use super::world::{joint_row, joint_values, World};
 use crate::cost::GraspEnergy;
 use crate::field::ObjectModel;
@@ -38,6 +41,10 @@ const POSITION_TOLERANCE_M: f32 = 1e-3;
 const ANGLE_TOLERANCE_RAD: f32 = 1e-2;
 
 /// Free configurations in which the open hand is about to close on the object, the best grasps first.
+///
+/// # Errors
+/// [`PlanError::Cancelled`], [`PlanError::Timeout`].
+#[allow(clippy::too_many_arguments)]
 pub fn search(
     world: &mut World,
     object: &ObjectModel,
@@ -45,7 +52,8 @@ pub fn search(
     offers: &[GraspOffer],
     grids: &mut LaneGridCache,
     rng: &mut Pcg64Mcg,
-) -> Vec<JointEnd> {
+    session: &mut Session<'_>,
+) -> Result<Vec<JointEnd>, PlanError> {
     let robot = world.robot.clone();
     let energy = GraspEnergy::new(
         object.field.clone(),
@@ -55,7 +63,7 @@ pub fn search(
     .annealed(SIGMA_RAD[0], SIGMA_RAD[1]);
     let collision = arm_clear_in(world, object, world_from_object, grids);
     let Some(problem) = ConfigurationProblem::new(&robot, collision) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let problem = problem.draw_to(energy);
     let settings = ConfigurationSettings {
@@ -71,8 +79,13 @@ pub fn search(
         offers,
         length_m,
         rng,
-    );
-    let found = problem.solve_from(&starts, &settings, rng);
+        session,
+    )?;
+    let mut found = Vec::with_capacity(starts.len());
+    for block in starts.chunks(LANES) {
+        session.checkpoint(Stage::Sample, 0.1)?;
+        found.extend(problem.solve_from(block, &settings, rng));
+    }
     let mut ends: Vec<JointEnd> = found
         .iter()
         .filter_map(|c| {
@@ -87,10 +100,11 @@ pub fn search(
         .collect();
     let by_energy = |e: &JointEnd| e.offer.energy.unwrap_or(f64::INFINITY);
     ends.sort_by(|a, b| by_energy(a).total_cmp(&by_energy(b)));
-    ends
+    Ok(ends)
 }
 
 /// Configurations at the offered grasps, colliding or not, the cheapest first.
+#[allow(clippy::too_many_arguments)]
 fn starts(
     world: &World,
     problem: &ConfigurationProblem<'_>,
@@ -99,10 +113,11 @@ fn starts(
     offers: &[GraspOffer],
     length_m: f64,
     rng: &mut Pcg64Mcg,
-) -> Vec<JointRow> {
+    session: &mut Session<'_>,
+) -> Result<Vec<JointRow>, PlanError> {
     let robot = &world.robot;
     let Some(gripper) = &robot.gripper else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let mut solver = InverseKinematics::new(robot, IkSettings::default());
     let mut workspace = problem.new_workspace();
@@ -110,6 +125,7 @@ fn starts(
     let mut ranked: Vec<(f32, JointRow)> = Vec::new();
     let finger_centre_m = gripper.geometry.finger_centre_m();
     for offer in offers {
+        session.checkpoint(Stage::Sample, 0.1)?;
         let plain = offer.object_from_gripper;
         let noised = with_noise(&plain, finger_centre_m, length_m, rng);
         for pose in [
@@ -140,7 +156,7 @@ fn starts(
     }
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
     ranked.truncate(STARTS);
-    ranked.into_iter().map(|(_, q)| q).collect()
+    Ok(ranked.into_iter().map(|(_, q)| q).collect())
 }
 
 /// A grasp moved and turned about the point between the fingers, as the field's coarsest level here does it.
