@@ -148,6 +148,8 @@ def cell(programs, peer):
         assert client.wait_for_server(PATIENCE_S)
     cell.trigger("reset")
     cell.true.clear()
+    # Longer than a joint state counts as new: the node must not plan from where the arm was.
+    cell.watch(0.5)
     wait_for(lambda: math.dist(cell.arm(), READY) < 1e-3 and cell.true, "the start")
     return cell
 
