@@ -157,7 +157,9 @@ fn measure_motion(c: &mut Criterion, label: &str, robot: &RobotModel) {
     });
     let mut solver = InverseKinematics::new(robot, IkSettings::default());
     let mut seeds = q.clone();
-    solver.random_seeds(&mut rand_pcg::Pcg64Mcg::seed_from_u64(1), &mut seeds);
+    robot
+        .limits
+        .draw_lanes(&mut rand_pcg::Pcg64Mcg::seed_from_u64(1), &mut seeds);
     let target = LaneFrame::from_poses(&[Pose::translation(0.5, 0.1, 0.4)]).unwrap();
     c.bench_function(&format!("{label}/inverse_kinematics_40_iterations"), |b| {
         b.iter(|| solver.solve(&target, None, &mut seeds.clone()))

@@ -10,7 +10,7 @@ use diffusion_field_planner::data::{
 use diffusion_field_planner::field::contact::{close_gripper, gripper_collides};
 use diffusion_field_planner::field::Failure;
 use diffusion_field_planner::field::{
-    sample_grasps, GraspNetwork, ObjectError, ObjectModel, SamplerSettings,
+    sample_grasps, FingerFace, GraspNetwork, ObjectError, ObjectModel, SamplerSettings,
 };
 use diffusion_field_planner::robot::GripperGeometry;
 use diffusion_field_planner::scene::{MeshDistance, SignedDistance, TriangleMesh};
@@ -225,6 +225,39 @@ fn antipodal_grasps_pass_their_own_checks_and_follow_from_the_seed() {
         0
     )
     .is_empty());
+}
+
+/// Distances far from the surface are only bounds there, which must not count as contact with the palm.
+#[test]
+fn whole_fingers_close_on_a_mesh_as_on_the_solid_it_was_made_of() {
+    let gripper = GripperGeometry::default();
+    let face = FingerFace::new(&gripper);
+    let network = GraspNetwork::shipped().unwrap();
+    let cone_rad = 30f64.to_radians();
+    for category in [Category::Cylinder, Category::Cup, Category::Can] {
+        let object = ProceduralObject::new(category, 1_000_000);
+        let mesh = Arc::new(object.mesh(0.003));
+        let settings = AntipodalSettings::default();
+        let grasps = antipodal_grasps(&object.solid, &mesh, &gripper, &settings, 60, 1);
+        let model = ObjectModel::from_mesh(object.name(), mesh, &network).unwrap();
+        let surface = model.near_surface(0.0);
+        let closes = |solid: &dyn SignedDistance| {
+            let on = |grasp: &&Isometry3<f64>| face.closes_well(solid, grasp, cone_rad);
+            grasps.iter().filter(on).count()
+        };
+        let (on_solid, on_mesh) = (closes(&object.solid), closes(&surface));
+        assert_eq!(on_solid, grasps.len(), "{category:?}: they hold");
+        assert!(
+            10 * on_mesh >= 9 * on_solid,
+            "{category:?}: {on_mesh} of {on_solid}"
+        );
+        // Half a metre beside them there is nothing to close on.
+        let beside = |grasp: &Isometry3<f64>| {
+            let away = grasp * Translation3::new(0.0, 0.5, 0.0);
+            face.closes_well(&surface, &away, cone_rad)
+        };
+        assert!(!grasps.iter().any(beside));
+    }
 }
 
 /// Points 2 mm apart all over the open gripper's boxes, gripper frame, m.

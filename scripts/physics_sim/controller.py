@@ -1,16 +1,15 @@
 """The arm's controller towards ROS: the topic and the action of a joint_trajectory_controller, with its codes and words."""
 
 import copy
-import threading
 
 import numpy as np
 from control_msgs.action import FollowJointTrajectory
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.action import GoalResponse
 from trajectory_msgs.msg import JointTrajectory
 
 from . import tolerances
 from .follower import Follower, Point, Rejected, Trajectory
+from .running_goal import RunningGoal, serve
 
 Result = FollowJointTrajectory.Result
 # Between two feedback messages, s of the simulation.
@@ -21,24 +20,13 @@ def seconds(duration):
     return duration.sec + 1e-9 * duration.nanosec
 
 
-class FollowGoal:
-    """A goal of the action that is being executed. `outcome`: the handle's method that ends it, and the result."""
-
+class FollowGoal(RunningGoal):
     def __init__(self, handle, limits):
-        self.handle, self.limits = handle, limits
-        self.outcome = None
-        self._done = threading.Event()
+        super().__init__(handle)
+        self.limits = limits
 
     def finish(self, end, code=Result.SUCCESSFUL, text=""):
-        self.outcome = end, Result(error_code=code, error_string=text)
-        self._done.set()
-
-    def wait(self):
-        """Ends the goal when `finish` was called; returns its result."""
-        self._done.wait()
-        end, result = self.outcome
-        getattr(self.handle, end)()
-        return result
+        super().finish(end, Result(error_code=code, error_string=text))
 
 
 class TrajectoryController:
@@ -53,15 +41,7 @@ class TrajectoryController:
         # Called after each trajectory with the reason why it was refused, or "".
         self.on_answer = lambda reason: None
         node.create_subscription(JointTrajectory, topic, self._on_topic, 1)
-        self._server = ActionServer(
-            node,
-            FollowJointTrajectory,
-            action,
-            self._execute,
-            goal_callback=self._on_goal,
-            cancel_callback=lambda handle: CancelResponse.ACCEPT,
-            callback_group=ReentrantCallbackGroup(),
-        )
+        self._server = serve(node, FollowJointTrajectory, action, self._execute, self._on_goal)
 
     def reset(self):
         """Holds the start; a running goal ends."""

@@ -1,11 +1,11 @@
 """The gripper's action, control_msgs/GripperCommand; a new command replaces the running one."""
 
 import math
-import threading
 
 from control_msgs.action import GripperCommand
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.action import GoalResponse
+
+from .running_goal import RunningGoal, serve
 
 
 class GripperServer:
@@ -13,23 +13,14 @@ class GripperServer:
 
     def __init__(self, node, gripper, lock, action):
         self._node, self._gripper, self._lock = node, gripper, lock
-        # The goal's handle, the event that its thread waits for, and how it ended.
-        self._running = None
-        self._server = ActionServer(
-            node,
-            GripperCommand,
-            action,
-            self._execute,
-            goal_callback=self._on_goal,
-            cancel_callback=lambda handle: CancelResponse.ACCEPT,
-            callback_group=ReentrantCallbackGroup(),
-        )
+        self._goal = None
+        self._server = serve(node, GripperCommand, action, self._execute, self._on_goal)
 
     def step(self):
         """Ends the running goal when the fingers rest or the client has changed its mind."""
-        if not self._running:
+        if not self._goal:
             return
-        handle = self._running[0]
+        handle = self._goal.handle
         if handle.is_cancel_requested:
             self._gripper.command(self._gripper.position, handle.request.command.max_effort)
             self.end("canceled")
@@ -38,11 +29,9 @@ class GripperServer:
 
     def end(self, how):
         """Ends the running goal, if there is one; `how`: the handle's method."""
-        if self._running:
-            _, done, outcome = self._running
-            outcome.append((how, self._result()))
-            done.set()
-            self._running = None
+        if self._goal:
+            self._goal.finish(how, self._result())
+            self._goal = None
 
     def _on_goal(self, request):
         command = request.command
@@ -52,15 +41,12 @@ class GripperServer:
         return GoalResponse.REJECT
 
     def _execute(self, handle):
-        done, outcome = threading.Event(), []
+        goal = RunningGoal(handle)
         with self._lock:
             self.end("abort")
             self._gripper.command(handle.request.command.position, handle.request.command.max_effort)
-            self._running = handle, done, outcome
-        done.wait()
-        how, result = outcome[0]
-        getattr(handle, how)()
-        return result
+            self._goal = goal
+        return goal.wait()
 
     def _result(self):
         gripper = self._gripper

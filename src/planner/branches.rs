@@ -21,6 +21,17 @@ pub struct Branch {
 }
 
 impl Branch {
+    /// A configuration as it stands in the world.
+    pub fn at(world: &mut World, q: JointRow, time_s: f32) -> Self {
+        let clearance = world.checker.obstacle_clearance(q);
+        Self {
+            q,
+            time_s,
+            clearance_m: clearance.scene_m.max(0.0),
+            target_clearance_m: clearance.target_m,
+        }
+    }
+
     pub fn clearance(&self) -> Clearance {
         Clearance {
             scene_m: self.clearance_m,
@@ -197,13 +208,7 @@ impl BranchSearch {
         if close.is_some_and(|i| self.branches[i].time_s <= time_s) {
             return;
         }
-        let clearance = world.checker.obstacle_clearance(q);
-        let branch = Branch {
-            q,
-            time_s,
-            clearance_m: clearance.scene_m.max(0.0),
-            target_clearance_m: clearance.target_m,
-        };
+        let branch = Branch::at(world, q, time_s);
         match close {
             Some(i) => self.branches[i] = branch,
             None => self.branches.push(branch),

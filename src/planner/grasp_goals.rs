@@ -8,7 +8,7 @@ use super::goals::FoundGoal;
 use super::grasps::{self, GraspOffer};
 use super::hand;
 use super::held::HeldObject;
-use super::joint_ends::{self, JointEnd};
+use super::joint_ends::{JointEnd, JointSearch};
 use super::place::{NoPlace, PlaceSite};
 use super::request::{Goal, PlanRequest};
 use super::result::Stage;
@@ -107,29 +107,41 @@ impl GraspSearch<'_, '_> {
         if !goals.is_empty() || !self.settings.joint_grasp || offers.is_empty() {
             return Ok(goals);
         }
-        let (world, grids) = (&mut *self.world, &mut *self.grids);
-        let at_object = self.request.goal.world_from_object();
-        let (rng, session) = (&mut *self.rng, &mut *self.session);
-        let ends = joint_ends::search(world, object, &at_object, &offers, grids, rng, session)?;
-        self.counts.offered += ends.len();
-        let (site, counts) = (self.site.as_ref(), &mut self.counts);
-        let ends = hand::free_ends(self.world, &at_object, site, ends, counts);
-        let goals = self.among(
-            ends.into_iter()
-                .map(|(rank, end)| (rank, Candidate::Arm(end))),
-        )?;
+        let at_object = JointSearch {
+            world: self.world,
+            object,
+            world_from_object: self.request.goal.world_from_object(),
+            rng: self.rng,
+            session: self.session,
+        };
+        let ends = at_object.ends(&offers, self.grids)?;
+        let goals = self.at_ends(ends, Candidate::Arm)?;
         let Some(site) = self.site.as_mut().filter(|_| goals.is_empty()) else {
             return Ok(goals);
         };
         // The place may be the narrower of both ends.
-        let (world, at_place) = (&mut site.world, site.world_from_object);
-        let (rng, session) = (&mut *self.rng, &mut *self.session);
-        let ends = joint_ends::search(world, object, &at_place, &offers, self.grids, rng, session)?;
+        let at_place = JointSearch {
+            world: &mut site.world,
+            object,
+            world_from_object: site.world_from_object,
+            rng: self.rng,
+            session: self.session,
+        };
+        let ends = at_place.ends(&offers, self.grids)?;
+        self.at_ends(ends, Candidate::ArmAtPlace)
+    }
+
+    /// Goals at grasps that were found with the arm in them, where the hand is free at the other end too.
+    fn at_ends(
+        &mut self,
+        ends: Vec<JointEnd>,
+        candidate: fn(JointEnd) -> Candidate,
+    ) -> Result<Vec<FoundGoal>, PlanError> {
         self.counts.offered += ends.len();
+        let at_object = self.request.goal.world_from_object();
         let (site, counts) = (self.site.as_ref(), &mut self.counts);
-        let ends = hand::free_ends(self.world, &at_object, site, ends, counts);
-        let ends = ends.into_iter();
-        self.among(ends.map(|(rank, end)| (rank, Candidate::ArmAtPlace(end))))
+        let free = hand::free_ends(self.world, &at_object, site, ends, counts);
+        self.among(free.into_iter().map(|(rank, end)| (rank, candidate(end))))
     }
 
     /// Goals at grasps of the hand, the best offers first.

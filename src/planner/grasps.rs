@@ -24,10 +24,11 @@ pub struct GraspOffer {
 /// Distance that the open hand keeps from the object [m].
 const HAND_CLEARANCE_M: f64 = 0.002;
 
-/// Half angle inside which the fingers' whole faces must meet the object [deg].
-const FACE_CONE_DEG: f64 = 30.0;
-/// A moved hand may come this much nearer to the object than a sampled one [m].
+/// Distance that a hand keeps which the energy has moved on its way [m].
 const MOVED_CLEARANCE_M: f64 = 0.001;
+/// Half angle inside which pads, and the fingers' whole faces, must meet the object [deg]: what rubber holds in physics
+/// (docs/DATA.md) with some margin.
+const HOLD_CONE_DEG: f64 = 30.0;
 
 /// Grasps that are drawn once for an object and offered to every request: the likeliest, and as many that show how it can be
 /// held otherwise.
@@ -54,7 +55,7 @@ pub fn sample(object: &ObjectModel, count: usize, seed: u64) -> Vec<GraspOffer> 
     offers(&sample_grasps(object, &diverse(), count, seed))
 }
 
-/// The same among those that `has_room` lets pass, of so many more draws: in clutter few have.
+/// The same among those that `has_room` lets pass. In clutter few have room, so more are drawn for each that is wanted.
 pub fn sample_with_room(
     object: &ObjectModel,
     count: usize,
@@ -98,8 +99,8 @@ fn diverse() -> SamplerSettings {
 fn filter() -> SamplerSettings {
     SamplerSettings {
         tolerance_m: -HAND_CLEARANCE_M,
-        contact_cone_deg: FACE_CONE_DEG,
-        face_cone_deg: FACE_CONE_DEG,
+        contact_cone_deg: HOLD_CONE_DEG,
+        face_cone_deg: HOLD_CONE_DEG,
         ..SamplerSettings::default()
     }
 }
@@ -126,15 +127,6 @@ pub fn given(object_from_gripper: &[Pose]) -> Vec<GraspOffer> {
             width_m: None,
         })
         .collect()
-}
-
-/// The same grasp with the fingers exchanged.
-pub fn half_turn(object_from_gripper: &Pose) -> Pose {
-    object_from_gripper
-        * nalgebra::UnitQuaternion::from_axis_angle(
-            &nalgebra::Vector3::z_axis(),
-            std::f64::consts::PI,
-        )
 }
 
 /// Drops the grasps at which the open hand touches the object.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::error::GraspCounts;
-use super::grasps::{half_turn, GraspOffer};
+use super::grasps::GraspOffer;
 use super::joint_ends::JointEnd;
 use super::place::PlaceSite;
 use super::world::{allow, World};
@@ -11,7 +11,7 @@ use crate::cost::SceneCollision;
 use crate::field::contact::gripper_collides;
 use crate::geometry::Pose;
 use crate::lanes::{Lanes, LANES};
-use crate::robot::{GripperGeometry, KinematicState, LaneFrame};
+use crate::robot::{half_turn, GripperGeometry, KinematicState, LaneFrame};
 use crate::scene::SceneObject;
 
 /// The open hand keeps this far from what carries the object [m].
@@ -133,7 +133,7 @@ pub fn has_room(
         .collect()
 }
 
-/// The same for grasps that were found with the arm in them.
+/// Grasps that were found with the arm in them and whose hand is free at both ends, with their rank; counts those that are not.
 pub fn free_ends(
     world: &World,
     world_from_object: &Pose,

@@ -76,13 +76,14 @@ pub struct PlanRequest {
     /// Obstacles, without the object to be grasped.
     pub scene: Scene,
     pub goal: Goal,
-    /// Length of the straight approach along the gripper's axis [m]; 0: none.
+    /// Length of the straight approach along the gripper's axis [m], down to a quarter of it where there is no more room; 0: none.
     pub approach_distance_m: f64,
     /// How far the grasped object is lifted straight up [m]; 0: not at all. A placed object comes down as far.
     pub lift_distance_m: f64,
     /// Where the grasped object's frame is put; `None`: the object stays in the hand.
     pub place_world_from_object: Option<Pose>,
-    /// How far the open hand draws back along its axis from the placed object [m].
+    /// How far the open hand draws back along its axis from the placed object [m], down to a quarter of it where there is no
+    /// more room.
     pub retreat_distance_m: f64,
     /// Share of the velocity limits, (0, 1].
     pub velocity_scaling: f64,

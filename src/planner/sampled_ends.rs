@@ -3,7 +3,7 @@
 //! Nothing is chosen by reach, approach or lift here. Where the grasp energy moves the ends together with the motions, even a
 //! colliding one is a start; where they stay fixed, it is dropped, since no motion to it could be free.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
 use super::error::{GraspCounts, PlanError};
 use super::goals::FoundGoal;
@@ -65,12 +65,8 @@ fn end(
     let gripper = robot.gripper.as_ref()?;
     let world_from_tool = world_from_gripper * gripper.tool_from_gripper.inverse();
     let target = LaneFrame::from_poses(&[world_from_tool])?;
-    let mut q: Vec<Lanes> = (0..robot.kinematics.dof())
-        .map(|j| {
-            let (low, high) = robot.limits.sampling_range(j);
-            Lanes::new(std::array::from_fn(|_| rng.random_range(low..high) as f32))
-        })
-        .collect();
+    let mut q = vec![Lanes::ZERO; robot.kinematics.dof()];
+    robot.limits.draw_lanes(rng, &mut q);
     let residual =
         InverseKinematics::new(&robot, IkSettings::default()).solve(&target, None, &mut q);
     let reached = residual.converged(POSITION_TOLERANCE_M, ANGLE_TOLERANCE_RAD);

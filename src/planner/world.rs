@@ -124,19 +124,13 @@ impl World {
             scene_collision(robot, request, lanes)
         });
         scene_with_target.validate()?;
-        let others = scene
-            .objects
-            .iter()
-            .filter(|o| !supports.contains(&o.name))
-            .cloned()
-            .collect();
-        let lane_scene = LaneScene::with_cache(&Scene { objects: others }, grids);
+        let all = LaneScene::with_cache(&scene, grids);
+        let lane_scene = all.without(&supports);
         let mut own_collision = SelfCollision::new(&robot.collision);
         for (a, b) in &request.allowed_collisions {
             own_collision.allow(a, b);
         }
         // Of what carries the object only the hand may come so near.
-        let all = LaneScene::with_cache(&scene, grids);
         let mut scene_terms = scene_collision(robot, request, all);
         for name in &supports {
             leave_to_hand(&mut scene_terms, robot, name);

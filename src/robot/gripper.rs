@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use nalgebra::{UnitQuaternion, Vector3};
+
 use super::{GripperDescription, GripperSettings, KinematicModel, RobotError};
 use crate::geometry::Pose;
 
@@ -51,6 +53,11 @@ pub struct GripperBox {
     pub center_m: [f64; 3],
     /// Along x (closing), y and z.
     pub half_extents_m: [f64; 3],
+}
+
+/// The same grasp with the fingers exchanged: `frame_from_gripper` turned by half a turn about its approach axis.
+pub fn half_turn(frame_from_gripper: &Pose) -> Pose {
+    frame_from_gripper * UnitQuaternion::from_axis_angle(&Vector3::z_axis(), std::f64::consts::PI)
 }
 
 /// No part of a gripper is larger, m; catches millimetres.

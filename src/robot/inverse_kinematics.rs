@@ -4,8 +4,6 @@
 //! `dq = p + J^T (J J^T + l I)^-1 (e - J p)`, with e the error of the tool, p the pull and l the damping, which
 //! falls with the error. Arms with fewer than six joints use `(J^T J + l I)^-1 J^T e` instead.
 
-use rand::{Rng, RngExt};
-
 use super::joints::MotionKind;
 use super::{JointLimits, KinematicModel, KinematicState, LaneFrame, RobotModel};
 use crate::geometry::Pose;
@@ -114,16 +112,6 @@ impl<'a> InverseKinematics<'a> {
             jacobian: vec![[ZERO; 6]; kinematics.dof()],
             pull: vec![ZERO; kinematics.dof()],
             step: vec![ZERO; kinematics.dof()],
-        }
-    }
-
-    /// Sixteen seeds drawn evenly between the joint limits.
-    pub fn random_seeds<R: Rng + ?Sized>(&self, rng: &mut R, q: &mut [Lanes]) {
-        for (j, value) in q.iter_mut().enumerate() {
-            let (low, high) = self.limits.sampling_range(j);
-            *value = Lanes::from(std::array::from_fn::<f32, LANES, _>(|_| {
-                rng.random_range(low..high) as f32
-            }));
         }
     }
 

@@ -15,14 +15,14 @@ fn found_part(robot: &RobotModel, seeds: usize, settings: IkSettings, rest: Opti
     let mut rng = Pcg64Mcg::seed_from_u64(11);
     let mut solver = InverseKinematics::new(robot, settings);
     let mut q = vec![ZERO; robot.kinematics.dof()];
-    solver.random_seeds(&mut rng, &mut q);
+    robot.limits.draw_lanes(&mut rng, &mut q);
     let targets: Vec<Pose> = (0..LANES)
         .map(|l| robot.kinematics.tool_pose(&lane(&q, l)))
         .collect();
     let target = LaneFrame::from_poses(&targets).unwrap();
     let mut found = 0u32;
     for _ in 0..seeds {
-        solver.random_seeds(&mut rng, &mut q);
+        robot.limits.draw_lanes(&mut rng, &mut q);
         let residual = solver.solve(&target, rest, &mut q);
         let converged = residual.converged(1e-4, 1e-3);
         for (l, pose) in targets
@@ -79,7 +79,7 @@ fn the_pull_draws_redundant_arms_to_the_rest_posture() {
     let mut rng = Pcg64Mcg::seed_from_u64(3);
     let mut away = [0.0; 2];
     let mut start = vec![ZERO; 7];
-    InverseKinematics::new(&robot, IkSettings::default()).random_seeds(&mut rng, &mut start);
+    robot.limits.draw_lanes(&mut rng, &mut start);
     for (pulled, away) in away.iter_mut().enumerate() {
         let mut solver = InverseKinematics::new(
             &robot,

@@ -1,6 +1,9 @@
 //! Joint limits.
 
+use rand::{Rng, RngExt};
+
 use super::RobotError;
+use crate::lanes::{Lanes, LANES};
 
 /// Limits of the planned joints, in their order; every vector has length D. rad or m, per s, s^2, s^3.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,16 @@ impl JointLimits {
             return (self.lower[j].max(-pi), self.upper[j].min(pi));
         }
         (self.lower[j], self.upper[j])
+    }
+
+    /// Fills `q` (length D) with sixteen configurations drawn evenly between the joint limits.
+    pub fn draw_lanes<R: Rng + ?Sized>(&self, rng: &mut R, q: &mut [Lanes]) {
+        for (j, value) in q.iter_mut().enumerate() {
+            let (low, high) = self.sampling_range(j);
+            *value = Lanes::from(std::array::from_fn::<f32, LANES, _>(|_| {
+                rng.random_range(low..high) as f32
+            }));
+        }
     }
 
     /// The first joint outside its position limits by more than `tolerance` (rad or m), or not finite.

@@ -28,7 +28,7 @@ use std::path::Path;
 
 pub use collision::{AllowedReason, CollisionModel, LinkShape, Sphere, SphereCover, SphereGroup};
 pub use error::RobotError;
-pub use gripper::{Gripper, GripperBox, GripperGeometry};
+pub use gripper::{half_turn, Gripper, GripperBox, GripperGeometry};
 pub use gripper_file::GripperDescription;
 pub use held::cover_held;
 pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};

@@ -130,7 +130,9 @@ impl Layout {
             stride: m.point_step as usize,
             row: m.row_step as usize,
         };
-        for (name, offset) in ["x", "y", "z"].iter().zip(&mut layout.offsets) {
+        let mut sizes = [0; 3];
+        let places = layout.offsets.iter_mut().zip(&mut sizes);
+        for (name, (offset, known_size)) in ["x", "y", "z"].iter().zip(places) {
             let field = m.fields.iter().find(|f| f.name == *name);
             let field = field.ok_or_else(|| format!("the cloud has no field '{name}'"))?;
             let size = match field.datatype {
@@ -138,8 +140,7 @@ impl Layout {
                 t if t == PointField::FLOAT64 as u8 => 8,
                 t => return Err(format!("field '{name}' has type {t}, it must be a float")),
             };
-            layout.doubles = size == 8;
-            *offset = field.offset as usize;
+            (*offset, *known_size) = (field.offset as usize, size);
             if *offset + size > layout.stride {
                 return Err(format!(
                     "field '{name}' ends beyond point_step {}",
@@ -147,6 +148,10 @@ impl Layout {
                 ));
             }
         }
+        if sizes != [sizes[0]; 3] {
+            return Err("fields 'x', 'y' and 'z' are not of one type".into());
+        }
+        layout.doubles = sizes[0] == 8;
         if m.is_bigendian {
             return Err("the cloud is big-endian".into());
         }
@@ -277,4 +282,43 @@ fn bounds(spheres: &[(Point3<f64>, f64)]) -> (Point3<f64>, Point3<f64>) {
         }
     }
     bounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(types: [u8; 3]) -> PointCloud2 {
+        let fields = ["x", "y", "z"].iter().zip(types).enumerate();
+        PointCloud2 {
+            height: 1,
+            width: 1,
+            point_step: 20,
+            row_step: 20,
+            data: vec![0; 20],
+            fields: fields
+                .map(|(k, (name, datatype))| PointField {
+                    name: (*name).into(),
+                    offset: 4 * k as u32,
+                    datatype,
+                    count: 1,
+                })
+                .collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn coordinates_must_be_floats_of_one_type() {
+        let (single, double) = (PointField::FLOAT32 as u8, PointField::FLOAT64 as u8);
+        assert!(!Layout::of(&message([single; 3])).unwrap().doubles);
+        assert!(Layout::of(&message([double; 3])).unwrap().doubles);
+        // Read as doubles, the last coordinate would end beyond the point.
+        for mixed in [[single, single, double], [double, single, single]] {
+            let reason = Layout::of(&message(mixed)).err().unwrap();
+            assert!(reason.contains("not of one type"), "{reason}");
+        }
+        let reason = Layout::of(&message([PointField::INT16 as u8; 3])).err();
+        assert!(reason.unwrap().contains("must be a float"));
+    }
 }

@@ -14,9 +14,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// An idle node rests this long after each turn, in alternation. Joint states may come a thousand times a second, and
 /// waking up for each of them costs more than everything else an idle node does; topics keep the newest. A request that
-/// comes meanwhile waits, 5 ms on average. Two lengths, so that the loop does not fall into step with one of several
+/// comes meanwhile waits, 8 ms on average. Two lengths, so that the loop does not fall into step with one of several
 /// publishers and never see the other.
-const IDLE_RESTS: [Duration; 2] = [Duration::from_millis(8), Duration::from_millis(13)];
+const IDLE_RESTS: [Duration; 2] = [Duration::from_millis(12), Duration::from_millis(18)];
 
 /// A flag that SIGINT and SIGTERM raise. Register it before the ROS context is made.
 ///

@@ -70,6 +70,16 @@ impl LaneScene {
         }
     }
 
+    /// The same scene without the obstacles of these names.
+    pub fn without(&self, left_out: &[String]) -> Self {
+        let kept = self.obstacles.iter().zip(&self.names);
+        let (obstacles, names) = kept
+            .filter(|(_, name)| !left_out.contains(name))
+            .map(|(obstacle, name)| (obstacle.clone(), name.clone()))
+            .unzip();
+        Self { obstacles, names }
+    }
+
     /// Obstacles in the kernels' order.
     #[inline(always)]
     pub fn obstacles(&self) -> &[LaneObstacle] {

@@ -3,6 +3,7 @@
 import math
 import time
 import uuid
+from contextlib import contextmanager
 
 from conftest import PATIENCE_S, PROJECT, Program, wait_for
 from diffusion_field_planner.action import PlanGraspMotion
@@ -120,6 +121,16 @@ class PlannerNode(Program):
 
 def with_flags(parameters):
     return [word for parameter in parameters for word in ("-p", parameter)]
+
+
+@contextmanager
+def started(folder, *parameters):
+    """sim_arm and planner_node of a cell whose files go to a folder; both must end well."""
+    arm = SimArm(write_can(folder))
+    node = PlannerNode(f"scene.file:={write_scene(folder)}", *parameters)
+    yield arm, node
+    assert node.stop() == 0
+    assert arm.stop() == 0
 
 
 class Cell:

@@ -55,8 +55,7 @@ def main():
     peer = Peer("soak")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        arm = SimArm(write_can(folder))
-        node = PlannerNode(f"scene.file:={write_scene(folder)}")
+        arm, node = SimArm(write_can(folder)), PlannerNode(f"scene.file:={write_scene(folder)}")
         cell = Cell(peer)
         cell.wait_ready()
         each = max(o.goals // PARTS, 1)

@@ -9,14 +9,11 @@ from robot_cell import (
     JOINTS,
     READY,
     Cell,
-    PlannerNode,
-    SimArm,
     from_above,
     goal,
     grasps_from_above,
     stamped,
-    write_can,
-    write_scene,
+    started,
 )
 from sensor_msgs.msg import JointState
 
@@ -27,12 +24,8 @@ NAN = float("nan")
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cell")
-    arm = SimArm(write_can(folder))
-    node = PlannerNode(f"scene.file:={write_scene(folder)}")
-    yield arm, node
-    assert node.stop() == 0
-    assert arm.stop() == 0
+    with started(tmp_path_factory.mktemp("cell")) as both:
+        yield both
 
 
 @pytest.fixture

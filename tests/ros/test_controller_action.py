@@ -147,22 +147,21 @@ def test_stop_cancels_the_controllers_goals(robot):
     wait_for(lambda: robot.controller.ends == ["canceled"], "the end of the controller's goal")
 
 
-def test_joint_states_that_stop_end_the_motion(robot):
+def fails_in_motion(robot, end, words):
+    """Begins a motion, ends something that it needs, and expects to be told in time."""
     robot.prepare()
     handle = robot.begin()
-    robot.timer.cancel()
+    end()
     start = time.monotonic()
     result = robot.planner.result(handle)
-    assert result.error_code == Result.EXECUTION_FAILED and "during execution" in result.error_msg
+    assert result.error_code == Result.EXECUTION_FAILED and words in result.error_msg, result.error_msg
     assert time.monotonic() - start < 5
+
+
+def test_joint_states_that_stop_end_the_motion(robot):
+    fails_in_motion(robot, lambda: robot.timer.cancel(), "during execution")
     wait_for(lambda: robot.controller.ends == ["canceled"], "the end of the controller's goal")
 
 
 def test_a_controller_that_vanishes_in_the_middle_is_noticed(robot):
-    robot.prepare()
-    handle = robot.begin()
-    robot.controller.die()
-    start = time.monotonic()
-    result = robot.planner.result(handle)
-    assert result.error_code == Result.EXECUTION_FAILED and "has gone" in result.error_msg, result.error_msg
-    assert time.monotonic() - start < 5
+    fails_in_motion(robot, robot.controller.die, "has gone")

@@ -6,7 +6,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from conftest import wait_for
 from diffusion_field_planner.action import PlanGraspMotion
-from robot_cell import READY, Cell, PlannerNode, SimArm, goal, running, wait_still, write_can, write_scene
+from robot_cell import READY, Cell, goal, running, started, wait_still
 from std_srvs.srv import SetBool, Trigger
 
 Result = PlanGraspMotion.Result
@@ -16,12 +16,8 @@ FAST = dict(plan_only=False, velocity_scaling=1.0, acceleration_scaling=1.0)
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cell")
-    arm = SimArm(write_can(folder))
-    node = PlannerNode(f"scene.file:={write_scene(folder)}", "controller.mode:=action")
-    yield arm, node
-    assert node.stop() == 0
-    assert arm.stop() == 0
+    with started(tmp_path_factory.mktemp("cell"), "controller.mode:=action") as both:
+        yield both
 
 
 @pytest.fixture(params=["action", "topic"])

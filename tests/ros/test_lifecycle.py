@@ -9,7 +9,7 @@ from diffusion_field_planner.msg import PlannerStatus
 from diffusion_field_planner.srv import ListObjects
 from lifecycle_msgs.msg import State, Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetAvailableStates, GetAvailableTransitions, GetState
-from robot_cell import LATCHED, READY, Cell, PlannerNode, SimArm, goal, running, wait_still, write_can, write_scene
+from robot_cell import LATCHED, READY, Cell, goal, running, started, wait_still
 from std_srvs.srv import Trigger
 
 Result = PlanGraspMotion.Result
@@ -17,12 +17,8 @@ Result = PlanGraspMotion.Result
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cell")
-    arm = SimArm(write_can(folder))
-    node = PlannerNode(f"scene.file:={write_scene(folder)}", "autostart:=false")
-    yield arm, node
-    assert node.stop() == 0
-    assert arm.stop() == 0
+    with started(tmp_path_factory.mktemp("cell"), "autostart:=false") as both:
+        yield both
 
 
 class Managed(Cell):

@@ -13,13 +13,10 @@ from robot_cell import (
     BASE,
     CAN_POSITION,
     Cell,
-    PlannerNode,
-    SimArm,
     goal,
     grasps_from_above,
     stamped,
-    write_can,
-    write_scene,
+    started,
 )
 from sensor_msgs.msg import PointCloud2, PointField
 from std_srvs.srv import Trigger
@@ -31,13 +28,10 @@ Result = PlanGraspMotion.Result
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cell")
-    arm = SimArm(write_can(folder))
     (folder / "objects.yaml").write_text("objects: {can: {mesh: can.obj, scale: 0.001}}")
-    parameters = [f"scene.file:={write_scene(folder)}", f"objects.file:={folder}/objects.yaml"]
-    node = PlannerNode(*parameters, "objects.tf_frames:=[tagged=tag]", "objects.pose_tf_timeout:=0.5")
-    yield arm, node
-    assert node.stop() == 0
-    assert arm.stop() == 0
+    parameters = [f"objects.file:={folder}/objects.yaml", "objects.tf_frames:=[tagged=tag]", "objects.pose_tf_timeout:=0.5"]
+    with started(folder, *parameters) as both:
+        yield both
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from action_msgs.msg import GoalStatus
-from conftest import PATIENCE_S, wait_for
+from conftest import wait_for
 from diagnostic_msgs.msg import DiagnosticArray
 from diffusion_field_planner.action import PlanGraspMotion
 from diffusion_field_planner.msg import PlannerStatus, SceneObject
@@ -17,16 +17,12 @@ from robot_cell import (
     LATCHED,
     READY,
     Cell,
-    PlannerNode,
-    SimArm,
-    from_above,
     goal,
     pose_at,
     running,
     seconds,
+    started,
     wait_still,
-    write_can,
-    write_scene,
 )
 from shape_msgs.msg import SolidPrimitive
 from std_srvs.srv import SetBool, Trigger
@@ -38,12 +34,8 @@ Result = PlanGraspMotion.Result
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cell")
-    arm = SimArm(write_can(folder))
-    node = PlannerNode(f"scene.file:={write_scene(folder)}")
-    yield arm, node
-    assert node.stop() == 0
-    assert arm.stop() == 0
+    with started(tmp_path_factory.mktemp("cell")) as both:
+        yield both
 
 
 @pytest.fixture
@@ -283,6 +275,5 @@ def test_the_node_is_idle_after_its_goals(cell, programs):
         start, wall = node.cpu_seconds(), time.monotonic()
         time.sleep(10.0)
         share = min(share, (node.cpu_seconds() - start) / (time.monotonic() - wall))
-    # Joint states arrive at 200 Hz meanwhile, most of the share is their reception. 2 % is aimed at on a quiet machine, see
-    # bench_node.py; a busy loop would be far beyond this.
-    assert share < 0.04, f"{100 * share:.1f} % of a core while idle"
+    # Joint states arrive at 200 Hz meanwhile.
+    assert share < 0.03, f"{100 * share:.1f} % of a core while idle"

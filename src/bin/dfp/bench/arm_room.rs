@@ -7,9 +7,10 @@ use anyhow::Context;
 use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::lanes::{Lanes, LANES};
 use diffusion_field_planner::planner::verify::{Motion, Verifier, VerifySettings};
-use diffusion_field_planner::robot::{IkSettings, InverseKinematics, LaneFrame, RobotModel};
+use diffusion_field_planner::robot::{
+    half_turn, IkSettings, InverseKinematics, LaneFrame, RobotModel,
+};
 use diffusion_field_planner::scene::Scene;
-use nalgebra::{UnitQuaternion, Vector3};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
@@ -23,7 +24,7 @@ const BATCHES: usize = 3;
 const POSITION_TOLERANCE_M: f32 = 1e-4;
 const ANGLE_TOLERANCE_RAD: f32 = 1e-3;
 
-/// With them the hand comes straight at the object, and lifts it straight up, by at least this much [m].
+/// Hand and arm must also have room this far before the object, and with the object lifted by this much [m].
 const LEAST_APPROACH_M: f64 = 0.025;
 const LEAST_LIFT_M: f64 = 0.02;
 
@@ -42,8 +43,7 @@ impl ArmRoom {
 
     /// Whether some configuration brings the gripper to a pose or to its half-turn, with air around the arm.
     pub fn reaches(&mut self, scene: &Scene, world_from_gripper: &Pose) -> bool {
-        let half_turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), std::f64::consts::PI);
-        [*world_from_gripper, world_from_gripper * half_turn]
+        [*world_from_gripper, half_turn(world_from_gripper)]
             .iter()
             .any(|pose| self.reaches_so(scene, pose))
     }
@@ -61,7 +61,7 @@ impl ArmRoom {
         let mut solver = InverseKinematics::new(&robot, IkSettings::default());
         let mut lanes = vec![Lanes::ZERO; robot.kinematics.dof()];
         for _ in 0..BATCHES {
-            solver.random_seeds(&mut rng, &mut lanes);
+            robot.limits.draw_lanes(&mut rng, &mut lanes);
             let residual = solver.solve(&target, None, &mut lanes);
             let reached = residual.converged(POSITION_TOLERANCE_M, ANGLE_TOLERANCE_RAD);
             for lane in (0..LANES).filter(|lane| reached >> lane & 1 == 1) {

@@ -19,6 +19,7 @@ const HOLDS: usize = 200;
 pub const FIRST_SEED: u64 = 1_000_000;
 /// Air between the open hand and the object, without which no real hand would try [m].
 const TARGET_AIR_M: f64 = 0.002;
+/// Edge of the mesh that the planner gets: below the walls of cups, whose holds a coarser one blurs [m].
 const MESH_SPACING_M: f64 = 0.003;
 /// Categories that stand upright, and those of them that stand on their head too.
 pub const STANDING: [Category; 7] = [

@@ -15,7 +15,7 @@ use diffusion_field_planner::planner::{
 use diffusion_field_planner::robot::RobotModel;
 use serde_json::{json, Value};
 
-use super::arm_room::ArmRoom;
+use super::arm_room::{holds_with_room, ArmRoom};
 use super::items::{Item, STANDING};
 use super::problem_file;
 use super::scenes::{draw, Task, TaskScene, START_RAD};
@@ -40,7 +40,8 @@ pub struct Args {
     /// Weights of the grasp field.
     #[arg(long, default_value = crate::plan::DEFAULT_WEIGHTS)]
     weights: PathBuf,
-    /// Also without the grasp energy in the optimisation, and without sampling-based seeds.
+    /// Also without the grasp energy in the optimisation, without sampling-based seeds, and with grasps of the data's generator
+    /// that have room in the field's place: what the search can do where the field would offer all there is.
     #[arg(long)]
     compare: bool,
     #[arg(long, default_value_t = 0)]
@@ -70,8 +71,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let scenes = (0..args.count)
             .map(|index| draw(task, &items, &mut arm, args.seed, index))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        for (name, settings) in rows(args.compare) {
-            let outcomes = plan_all(&robot, settings, &items, &scenes, args.seed);
+        for (name, settings, offers) in rows(args.compare) {
+            let arm = (offers == Offers::Generator).then_some(&mut arm);
+            let outcomes = plan_all(&robot, settings, &items, &scenes, arm, args.seed);
             let name = format!("{}{name}", task.name());
             if args.json {
                 println!("{}", to_json(&name, &outcomes, args.seed));
@@ -91,9 +93,16 @@ pub fn items(of_each: u64, seed: u64, network: &GraspNetwork) -> anyhow::Result<
         .collect()
 }
 
-fn rows(compare: bool) -> Vec<(&'static str, PlannerSettings)> {
+/// Whose grasps are offered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Offers {
+    Field,
+    Generator,
+}
+
+fn rows(compare: bool) -> Vec<(&'static str, PlannerSettings, Offers)> {
     let default = PlannerSettings::default();
-    let mut rows = vec![("", default.clone())];
+    let mut rows = vec![("", default.clone(), Offers::Field)];
     if compare {
         let fixed = PlannerSettings {
             joint_grasp: false,
@@ -101,18 +110,24 @@ fn rows(compare: bool) -> Vec<(&'static str, PlannerSettings)> {
         };
         let pure = PlannerSettings {
             tree_seeds: 0,
-            ..default
+            ..default.clone()
         };
-        rows.extend([(", no joint grasp", fixed), (", no trees", pure)]);
+        rows.extend([
+            (", no joint grasp", fixed, Offers::Field),
+            (", no trees", pure, Offers::Field),
+            (", generator's grasps", default, Offers::Generator),
+        ]);
     }
     rows
 }
 
+/// `arm`: finds the generator's grasps that are given instead of the field's.
 fn plan_all(
     robot: &Arc<RobotModel>,
     settings: PlannerSettings,
     items: &[Item],
     scenes: &[TaskScene],
+    mut arm: Option<&mut ArmRoom>,
     seed: u64,
 ) -> Vec<Outcome> {
     let pure = settings.tree_seeds == 0;
@@ -126,9 +141,16 @@ fn plan_all(
             if pure {
                 request.num_particles = 32;
             }
+            let item = &items[scene.item];
+            if let Some(arm) = &mut arm {
+                request.goal = Goal::Grasps {
+                    object: Some(item.model.clone()),
+                    world_from_object: scene.world_from_object,
+                    object_from_gripper: holds_with_room(item, arm, scene).copied().collect(),
+                };
+            }
             let observe = &mut |_: &_| ControlFlow::Continue(());
             let (time_ms, result) = timed(|| planner.plan(&request, observe));
-            let item = &items[scene.item];
             Outcome {
                 scene: item.object.category.name().into(),
                 time_ms,
