@@ -76,6 +76,23 @@ impl SceneCollision {
         self.tested = tested;
     }
 
+    /// The spheres of one body alone.
+    pub fn of_body(&self, body: usize) -> Self {
+        let of_body = |group: &usize| self.groups[*group].body == body;
+        let kept: Vec<usize> = (0..self.groups.len()).filter(of_body).collect();
+        let mut tested = ActiveSet::new(kept.len(), self.scene.len());
+        for (row, &group) in kept.iter().enumerate() {
+            for_each_bit(self.tested.row(group), |obstacle| {
+                tested.insert(row, obstacle)
+            });
+        }
+        Self {
+            groups: kept.iter().map(|&g| self.groups[g].clone()).collect(),
+            tested,
+            ..self.clone()
+        }
+    }
+
     /// An active set of the right size, empty.
     pub fn new_active_set(&self) -> ActiveSet {
         ActiveSet::new(self.groups.len(), self.scene.len())

@@ -1,16 +1,14 @@
-//! Candidates for grasps on a solid, sorted by [`super::label`] into those that hold and those that fail.
+//! Candidates for grasps on a solid, sorted into those that hold and those that fail.
 
-use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
+use nalgebra::{Translation3, UnitQuaternion, Vector3};
 use rand::{Rng, RngExt, SeedableRng};
-use rand_distr::{Distribution, StandardNormal, UnitSphere};
+use rand_distr::StandardNormal;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use crate::field::contact::exits_along;
-use crate::field::{Failure, FingerFace, Label, LabelLimits};
+use crate::field::{CandidateSettings, Candidates, Failure, FingerFace, Label, LabelLimits};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
-use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{SignedDistance, TriangleMesh};
 
 /// How candidates are drawn and which are kept.
@@ -106,7 +104,7 @@ pub fn labelled_grasps(
     seed: u64,
 ) -> LabelledGrasps {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let sampler = SurfaceSampler::new(surface);
+    let drawn = Candidates::new(solid, surface, gripper, settings.candidates());
     let face = FingerFace::new(gripper);
     let limits = settings.label_limits();
     let mut grasps = LabelledGrasps::default();
@@ -116,13 +114,12 @@ pub fn labelled_grasps(
         if grasps.holding.len() == counts.holding && grasps.failing.len() == counts.failing {
             break;
         }
-        let start = sampler.sample(&mut rng);
-        let Some(pair) = antipodal_pair(solid, start, gripper, settings, &mut rng) else {
+        let Some(contacts) = drawn.contacts(&mut rng) else {
             continue;
         };
         for _ in 0..ROLLS_PER_PAIR {
             tried += 1;
-            let mut pose = random_grasp(pair, gripper, settings, &mut rng);
+            let mut pose = drawn.grasp(contacts, &mut rng);
             let knocked = grasps.failing.len() < counts.failing && rng.random_bool(KNOCKED_SHARE);
             if knocked {
                 pose = knock(&pose, gripper, &mut rng);
@@ -151,6 +148,16 @@ pub fn labelled_grasps(
 }
 
 impl AntipodalSettings {
+    /// How candidates are drawn.
+    fn candidates(&self) -> CandidateSettings {
+        CandidateSettings {
+            cone_rad: self.cone_deg.to_radians(),
+            jaw_margin_m: self.jaw_margin_m,
+            depth_m: self.depth_m,
+            shift_m: self.shift_m,
+        }
+    }
+
     /// The limits by which candidates are sorted.
     pub fn label_limits(&self) -> LabelLimits {
         LabelLimits {
@@ -168,62 +175,4 @@ fn knock(object_from_gripper: &Pose, gripper: &GripperGeometry, rng: &mut impl R
     let turn = UnitQuaternion::from_scaled_axis(noise(KNOCK_RAD));
     let moved = object_from_gripper * Translation3::from(tips + noise(KNOCK_M));
     moved * turn * Translation3::from(-tips)
-}
-
-/// Two facing surface points whose normals lie in the cone about their connection.
-fn antipodal_pair(
-    solid: &dyn SignedDistance,
-    start: Point3<f64>,
-    gripper: &GripperGeometry,
-    settings: &AntipodalSettings,
-    rng: &mut impl Rng,
-) -> Option<[Point3<f64>; 2]> {
-    let cone = settings.cone_deg.to_radians();
-    let (distance, gradient) = solid.distance_and_gradient(&start);
-    let normal = gradient.try_normalize(1e-6)?;
-    let first = start - normal * distance;
-    let tangent = normal
-        .cross(&Vector3::from(UnitSphere.sample(rng)))
-        .try_normalize(1e-6)?;
-    let tilt = cone * rng.random_range(0.0f64..1.0).sqrt();
-    let direction = -normal * tilt.cos() + tangent * tilt.sin();
-    let exits = exits_along(
-        solid,
-        &first,
-        &direction,
-        gripper.max_opening_m - settings.jaw_margin_m,
-    );
-    if exits.is_empty() {
-        return None;
-    }
-    let second = first + direction * exits[rng.random_range(0..exits.len())];
-    let other_normal = solid.distance_and_gradient(&second).1.try_normalize(1e-6)?;
-    (other_normal.dot(&direction) > cone.cos()).then_some([first, second])
-}
-
-/// A grasp on the pair: random roll about the closing axis, depth, shift and side of the fingers.
-fn random_grasp(
-    [first, second]: [Point3<f64>; 2],
-    gripper: &GripperGeometry,
-    settings: &AntipodalSettings,
-    rng: &mut impl Rng,
-) -> Pose {
-    let width = (second - first).norm();
-    let sign = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
-    let x = (second - first) * (sign / width.max(1e-9));
-    let z = loop {
-        let guess: Vector3<f64> = UnitSphere.sample(rng).into();
-        if let Some(z) = x.cross(&guess).try_normalize(1e-3) {
-            break z;
-        }
-    };
-    let rotation = Rotation3::from_matrix_unchecked(Matrix3::from_columns(&[x, z.cross(&x), z]));
-    let depth = rng.random_range(settings.depth_m[0]..settings.depth_m[1]);
-    let slack = (0.5 * (gripper.max_opening_m - 0.004 - width)).clamp(0.0, settings.shift_m);
-    let shift = rng.random_range(-1.0..1.0) * slack;
-    let origin = nalgebra::center(&first, &second) - z * (gripper.tip_m - depth) + x * shift;
-    Isometry3::from_parts(
-        Translation3::from(origin),
-        UnitQuaternion::from_rotation_matrix(&rotation),
-    )
 }

@@ -4,6 +4,7 @@
 //! energy and gradient of gripper poses in microseconds; [`sample_grasps`] anneals random poses in it.
 
 pub mod baked;
+mod candidates;
 mod clearance;
 pub mod contact;
 mod decoder;
@@ -23,11 +24,12 @@ pub mod weights;
 pub mod network;
 
 pub use baked::BakedField;
+pub use candidates::{CandidateSettings, Candidates};
 pub use finger_face::{Failure, FingerFace, Label, LabelLimits};
 pub use near::NearSurface;
 pub use object::{ObjectError, ObjectModel};
 pub use sampler::{
-    judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, SamplerSettings,
+    final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, SamplerSettings,
 };
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;

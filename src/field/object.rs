@@ -8,7 +8,7 @@ use rand_pcg::Pcg64Mcg;
 use thiserror::Error;
 
 use super::contact::exits_along;
-use super::{BakedField, Grasp, GraspNetwork, NearSurface};
+use super::{BakedField, CandidateSettings, Candidates, Grasp, GraspNetwork, NearSurface};
 use crate::robot::{cover_held, Sphere};
 use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid};
@@ -63,12 +63,16 @@ pub struct ObjectModel {
     pub field: Arc<BakedField>,
     /// Drawn once, see [`ObjectModel::kept_grasps`].
     grasps: OnceLock<Vec<Grasp>>,
+    /// Drawn once, see [`ObjectModel::contact_pairs`].
+    contact_pairs: OnceLock<Vec<[Point3<f64>; 2]>>,
     /// Found once, see [`ObjectModel::held_spheres`].
     held_spheres: OnceLock<Vec<Sphere>>,
 }
 
 /// Surface points that the spheres of the held object cover.
 const HELD_SAMPLES: usize = 2000;
+/// Pairs of facing surface points that are kept.
+const CONTACT_PAIRS: usize = 1024;
 
 impl ObjectModel {
     /// Measures the mesh and bakes its field. The mesh may stand anywhere and need not be watertight.
@@ -117,6 +121,7 @@ impl ObjectModel {
             field: Arc::new(network.bake(&distance)),
             distance: Arc::new(distance),
             grasps,
+            contact_pairs: OnceLock::new(),
             held_spheres: OnceLock::new(),
         }
     }
@@ -144,6 +149,15 @@ impl ObjectModel {
     /// Grasps that stay with the object; the first call draws them.
     pub fn kept_grasps(&self, draw: impl FnOnce(&Self) -> Vec<Grasp>) -> &[Grasp] {
         self.grasps.get_or_init(|| draw(self))
+    }
+
+    /// Pairs of facing surface points, object frame [m], between which the gripper fits; drawn at the first call.
+    pub fn contact_pairs(&self) -> &[[Point3<f64>; 2]] {
+        self.contact_pairs.get_or_init(|| {
+            let (surface, gripper) = (self.near_surface(0.0), &self.field.settings().gripper);
+            let settings = CandidateSettings::default();
+            Candidates::new(&surface, &self.mesh, gripper, settings).pairs(CONTACT_PAIRS, 0)
+        })
     }
 
     /// The grasps that stay with the object, if they are drawn.

@@ -161,6 +161,16 @@ pub fn sample_poses(
         .collect()
 }
 
+/// Energies of poses that came from elsewhere, comparable with those of [`sample_poses`].
+pub fn final_energies(field: &BakedField, settings: &SamplerSettings, poses: &[Pose]) -> Vec<f32> {
+    let poses: Vec<Isometry3<f32>> = poses.iter().map(|pose| pose.cast()).collect();
+    let last = field.schedule().level(settings.final_sigma_rad);
+    let mut energy = vec![0.0; poses.len()];
+    let mut gradient = vec![[0.0; 6]; poses.len()];
+    field.evaluate(&poses, last.clamp(0.0, 1.0), &mut energy, &mut gradient);
+    energy
+}
+
 /// A pose as a grasp of the object, if the filter of `settings` lets it pass.
 pub fn judge_grasp(
     object: &ObjectModel,
@@ -204,20 +214,27 @@ impl<'a> Filter<'a> {
             settings,
             ..
         } = *self;
+        // Cheapest first: what is drawn from the shape alone mostly collides.
+        let collides = || {
+            let (opening_m, clearance_m) = (gripper.max_opening_m, -settings.tolerance_m);
+            gripper_collides(
+                surface,
+                object_from_gripper,
+                gripper,
+                opening_m,
+                clearance_m,
+            )
+        };
+        if !energy.is_finite() || settings.filter && collides() {
+            return None;
+        }
         let closing = close_gripper(surface, object_from_gripper, gripper);
         let cone_rad = settings.face_cone_deg.to_radians();
         let holds = |face: &FingerFace| face.closes_well(surface, object_from_gripper, cone_rad);
         let keep = !settings.filter
             || closing.is_inside_cone(settings.contact_cone_deg.to_radians())
-                && !gripper_collides(
-                    surface,
-                    object_from_gripper,
-                    gripper,
-                    gripper.max_opening_m,
-                    -settings.tolerance_m,
-                )
                 && self.face.as_ref().is_none_or(holds);
-        (keep && energy.is_finite()).then_some(Grasp {
+        keep.then(|| Grasp {
             object_from_gripper: *object_from_gripper,
             energy,
             width_m: closing.width_m().unwrap_or(0.0).max(0.0),
@@ -250,6 +267,14 @@ fn distinct(sorted: Vec<Grasp>, settings: &SamplerSettings) -> Vec<Grasp> {
     kept
 }
 
+/// Equal for equal numbers, whichever task draws them.
+pub(super) fn numbered_rng(seed: u64, number: u64) -> Pcg64Mcg {
+    Pcg64Mcg::seed_from_u64(
+        seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .wrapping_add(number),
+    )
+}
+
 /// A pose while it is annealed: the finger centre moves, not the hand.
 #[derive(Clone)]
 struct Walker {
@@ -262,10 +287,7 @@ impl Walker {
     /// Distributed as training noise at t = 1 leaves any grasp: any orientation, finger centre about the
     /// object's middle.
     fn start(field: &BakedField, seed: u64, number: u64) -> Self {
-        let mut rng = Pcg64Mcg::seed_from_u64(
-            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .wrapping_add(number),
-        );
+        let mut rng = numbered_rng(seed, number);
         let settings = field.settings();
         let spread = settings.schedule.sigma_m(1.0).hypot(settings.prior_m);
         let q = Vector4::from_fn(|_, _| rng.sample::<f32, _>(StandardNormal));

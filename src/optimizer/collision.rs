@@ -103,6 +103,11 @@ impl CollisionTerms {
         }
     }
 
+    /// The robot against the scene.
+    pub fn scene(&self) -> &SceneCollision {
+        &self.scene
+    }
+
     /// Empty active pairs of the right size.
     pub fn new_active_pairs(&self) -> ActivePairs {
         ActivePairs {

@@ -24,6 +24,15 @@ use crate::optimizer::Workspace;
 use crate::robot::RobotModel;
 use crate::scene::LaneGridCache;
 
+/// What the tries of one request share.
+pub(super) struct Tries {
+    /// Of the current one, from 0.
+    pub number: usize,
+    pub rng: Pcg64Mcg,
+    timing: StageTiming,
+    iterations: u32,
+}
+
 /// Plans for one robot. Of a request it keeps the meshes' and voxel grids' tables, for requests that name the same ones again.
 pub struct Planner {
     pub(super) robot: Arc<RobotModel>,
@@ -73,16 +82,44 @@ impl Planner {
         running: Option<&Running>,
         observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Plan, PlanError> {
-        let mut session = Session::new(request.time_limit, observe);
-        let mut timing = StageTiming::default();
-        let mut rng = Pcg64Mcg::seed_from_u64(request.seed);
-
         validate(&self.robot, request)?;
+        let mut session = Session::new(request.time_limit, observe);
+        let mut tries = Tries {
+            number: 0,
+            rng: Pcg64Mcg::seed_from_u64(request.seed),
+            timing: StageTiming::default(),
+            iterations: 0,
+        };
+        let mut failure = None;
+        while tries.number < self.settings.tries.max(1) {
+            match self.try_once(request, running, &mut tries, &mut session) {
+                Err(error @ (PlanError::NoPath { .. } | PlanError::NotConverged { .. })) => {
+                    failure = failure.or(Some(error));
+                }
+                // The first failure says more than that nothing else was found, or no time was left for it.
+                Err(error) if !matches!(error, PlanError::Cancelled) => {
+                    return Err(failure.unwrap_or(error));
+                }
+                ended => return ended,
+            }
+            tries.number += 1;
+        }
+        Err(failure.unwrap_or_else(|| session.stopped()))
+    }
+
+    /// One search for goals, and for a motion to them.
+    fn try_once(
+        &mut self,
+        request: &PlanRequest,
+        running: Option<&Running>,
+        tries: &mut Tries,
+        session: &mut Session<'_>,
+    ) -> Result<Plan, PlanError> {
         let start = Instant::now();
         let mut world = World::prepare(&self.robot, request, &self.settings, &mut self.grids)?;
         world.running = running.cloned();
         let mut site = PlaceSite::prepare(&self.robot, request, &self.settings, &mut self.grids)?;
-        timing.prepare_ms += milliseconds(start);
+        tries.timing.prepare_ms += milliseconds(start);
         let start = Instant::now();
         let goals = goals::find(
             &mut world,
@@ -90,10 +127,10 @@ impl Planner {
             &self.settings,
             &mut site,
             &mut self.grids,
-            &mut rng,
-            &mut session,
+            tries,
+            session,
         )?;
-        timing.goals_ms += milliseconds(start);
+        tries.timing.goals_ms += milliseconds(start);
         for goal in &goals {
             world.limit_rule_margin(goal.entry());
             world.limit_rule_margin(goal.point.q);
@@ -110,10 +147,10 @@ impl Planner {
             workspace: &mut self.workspace,
             grids: &mut self.grids,
             verifier,
-            rng: &mut rng,
-            session: &mut session,
-            timing,
-            iterations: 0,
+            rng: &mut tries.rng,
+            session,
+            timing: tries.timing,
+            iterations: tries.iterations,
         };
         let search = Search {
             goals: &goals,
@@ -128,14 +165,12 @@ impl Planner {
             no_carry: None,
         };
         let finished = solver.solve(&mut world, search, &mut finish)?;
-        let (timing, iterations) = (solver.timing, solver.iterations);
+        (tries.timing, tries.iterations) = (solver.timing, solver.iterations);
         match (finished, finish.rejections.nearest, finish.no_carry) {
-            (Some(finished), ..) => {
-                Ok(self.report(&world, &goals, finished, timing, iterations, &session))
-            }
+            (Some(finished), ..) => Ok(self.report(&world, &goals, finished, tries, session)),
             (None, _, Some(reason)) => Err(PlanError::NoPath { reason }),
             (None, Some(rejected), None) => Err(rejected.into()),
-            (None, None, None) => Err(no_path(&mut world, &goals, iterations)),
+            (None, None, None) => Err(no_path(&mut world, &goals, tries.iterations)),
         }
     }
 
@@ -144,8 +179,7 @@ impl Planner {
         world: &World,
         goals: &[FoundGoal],
         finished: Finished,
-        mut timing: StageTiming,
-        iterations: u32,
+        tries: &Tries,
         session: &Session<'_>,
     ) -> Plan {
         let candidate = &finished.candidate;
@@ -156,7 +190,10 @@ impl Planner {
             &self.settings.optimizer,
             &mut self.workspace,
         );
-        timing.total_ms = 1e3 * session.elapsed_s();
+        let timing = StageTiming {
+            total_ms: 1e3 * session.elapsed_s(),
+            ..tries.timing
+        };
         Plan {
             phases: finished.phases,
             grasp: finished.grasp,
@@ -167,7 +204,7 @@ impl Planner {
                 .collect(),
             verification: finished.verification,
             timing,
-            iterations,
+            iterations: tries.iterations,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! From the goal of a request to joint configurations worth optimising towards.
 
 use rand::Rng;
-use rand_pcg::Pcg64Mcg;
 
 use super::branches::BranchSearch;
 use super::checker::Clearance;
 use super::constraints;
 use super::error::{GraspCounts, PlanError};
+use super::facade::Tries;
 use super::grasp_goals::GraspSearch;
 use super::grasps::GraspOffer;
 use super::place::{FoundPlace, PlaceSite};
@@ -78,10 +78,11 @@ pub fn find(
     settings: &PlannerSettings,
     site: &mut Option<PlaceSite>,
     grids: &mut LaneGridCache,
-    rng: &mut Pcg64Mcg,
+    tries: &mut Tries,
     session: &mut Session<'_>,
 ) -> Result<Vec<FoundGoal>, PlanError> {
     session.checkpoint(Stage::Sample, 0.0)?;
+    let rng = &mut tries.rng;
     match &request.goal {
         Goal::Joints(q) => joints(world, q).map(|g| vec![g]),
         Goal::Pose { world_from_tool } => pose(world, world_from_tool, settings, rng, session),
@@ -98,6 +99,7 @@ pub fn find(
             settings,
             site,
             grids,
+            number: tries.number,
             rng,
             session,
             counts: GraspCounts::default(),

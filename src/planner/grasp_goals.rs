@@ -1,5 +1,6 @@
 //! Goals at grasps: those that the arm can reach, approach, lift from and put down, and why the others are none.
 
+use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
 use super::branches::{Branch, BranchSearch};
@@ -31,6 +32,23 @@ const BATCHES: usize = 2;
 /// Shares of the approach that are tried in turn: between shelves a short one must do.
 const APPROACH_SHARES: [f64; 3] = [1.0, 0.5, 0.25];
 
+/// Where grasps of an object come from. Each is asked only where none of those before it can be used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Source {
+    /// Drawn once from the field and kept with the object: every request gets them.
+    Kept,
+    /// Those that the shape allows, rated by the field, for which the hand has room.
+    Shape,
+    /// The kept ones moved by the field until the whole arm is free.
+    WithArm,
+    /// New draws of the field for which the hand has room.
+    Drawn,
+}
+
+impl Source {
+    const ALL: [Self; 4] = [Self::Kept, Self::Shape, Self::WithArm, Self::Drawn];
+}
+
 /// A grasp to be tried.
 enum Candidate {
     /// The arm is to be brought to one of these: a grasp and its half-turn.
@@ -48,6 +66,8 @@ pub struct GraspSearch<'a, 's> {
     pub settings: &'a PlannerSettings,
     pub site: &'a mut Option<PlaceSite>,
     pub grids: &'a mut LaneGridCache,
+    /// Of the try: each begins with the next source, for what the last one gave was of no use.
+    pub number: usize,
     pub rng: &'a mut Pcg64Mcg,
     pub session: &'a mut Session<'s>,
     pub counts: GraspCounts,
@@ -59,20 +79,11 @@ impl GraspSearch<'_, '_> {
         let request = self.request;
         match &request.goal {
             Goal::Grasp { object, .. } => {
-                // Those that every request gets; where none of them can be used, others may.
-                let goals = self.drawn_from_field(object, grasps::kept(object))?;
-                if !goals.is_empty() {
-                    return Ok(goals);
-                }
-                let (count, seed) = (self.settings.grasp_samples, request.seed);
-                let (world, at_object) = (&*self.world, request.goal.world_from_object());
-                let site = self.site.as_ref();
-                let fresh = grasps::sample_with_room(object, count, seed, |poses| {
-                    hand::has_room(world, &at_object, site, poses)
-                });
-                let goals = self.drawn_from_field(object, fresh)?;
-                if !goals.is_empty() {
-                    return Ok(goals);
+                for source in Source::ALL.into_iter().skip(self.number) {
+                    let goals = self.from(source, object)?;
+                    if !goals.is_empty() {
+                        return Ok(goals);
+                    }
                 }
             }
             Goal::Grasps {
@@ -96,16 +107,33 @@ impl GraspSearch<'_, '_> {
         Err(self.why_none())
     }
 
-    /// Goals at samples of the field; where arm or hand collide at all of them, at grasps that are found together with the arm.
-    fn drawn_from_field(
+    /// Goals at grasps of one source.
+    fn from(&mut self, source: Source, object: &ObjectModel) -> Result<Vec<FoundGoal>, PlanError> {
+        let (count, seed) = (self.settings.grasp_samples, self.rng.random());
+        let (world, at_object) = (&*self.world, self.request.goal.world_from_object());
+        let site = self.site.as_ref();
+        let has_room = |poses: &[Pose]| hand::has_room(world, &at_object, site, poses);
+        let offers = match source {
+            Source::Kept | Source::WithArm => grasps::kept(object),
+            Source::Shape if !self.settings.shape_grasps => return Ok(Vec::new()),
+            Source::Shape => grasps::between_surfaces_with_room(object, count, seed, has_room),
+            Source::Drawn => grasps::sample_with_room(object, count, seed, has_room),
+        };
+        if source == Source::WithArm {
+            return self.with_arm(object, &offers);
+        }
+        self.counts.offered += offers.len();
+        self.at_offers(offers)
+    }
+
+    /// Goals at grasps that are found together with the arm, around offers at all of which arm or hand collide.
+    fn with_arm(
         &mut self,
         object: &ObjectModel,
-        offers: Vec<GraspOffer>,
+        offers: &[GraspOffer],
     ) -> Result<Vec<FoundGoal>, PlanError> {
-        self.counts.offered += offers.len();
-        let goals = self.at_offers(offers.clone())?;
-        if !goals.is_empty() || !self.settings.joint_grasp || offers.is_empty() {
-            return Ok(goals);
+        if !self.settings.joint_grasp || offers.is_empty() {
+            return Ok(Vec::new());
         }
         let at_object = JointSearch {
             world: self.world,
@@ -114,7 +142,7 @@ impl GraspSearch<'_, '_> {
             rng: self.rng,
             session: self.session,
         };
-        let ends = at_object.ends(&offers, self.grids)?;
+        let ends = at_object.ends(offers, self.grids)?;
         let goals = self.at_ends(ends, Candidate::Arm)?;
         let Some(site) = self.site.as_mut().filter(|_| goals.is_empty()) else {
             return Ok(goals);
@@ -127,7 +155,7 @@ impl GraspSearch<'_, '_> {
             rng: self.rng,
             session: self.session,
         };
-        let ends = at_place.ends(&offers, self.grids)?;
+        let ends = at_place.ends(offers, self.grids)?;
         self.at_ends(ends, Candidate::ArmAtPlace)
     }
 

@@ -2,11 +2,15 @@
 
 use std::ops::Range;
 
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+
 use super::error::GraspCounts;
 use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
 use crate::field::{
-    judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, ObjectModel, SamplerSettings,
+    final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, CandidateSettings,
+    Candidates, Grasp, ObjectModel, SamplerSettings,
 };
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
@@ -34,9 +38,10 @@ const HOLD_CONE_DEG: f64 = 30.0;
 /// held otherwise.
 const KEPT: usize = 128;
 
-/// The grasps that are kept for an object and offered to every request, the best first. The first call draws them: call it
-/// when the object becomes known, else its first request takes longer.
+/// The grasps that are kept for an object and offered to every request, the best first. The first call draws what is kept: call
+/// it when the object becomes known, else its first request takes longer.
 pub fn prepare(object: &ObjectModel) -> &[Grasp] {
+    object.contact_pairs();
     object.kept_grasps(|object| {
         let mut grasps = sample_grasps(object, &filter(), KEPT, 0);
         grasps.extend(sample_grasps(object, &diverse(), KEPT, 1));
@@ -77,6 +82,45 @@ pub fn sample_with_room(
             .collect()
     };
     let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
+    offers(&select_grasps(&surface, gripper, &settings, count, draw))
+}
+
+/// Grasps that the object's shape allows and the field rates, among those that `has_room` lets pass. Tilts of which the field draws
+/// few, as a board overhead may leave them, are as likely here as any.
+pub fn between_surfaces_with_room(
+    object: &ObjectModel,
+    count: usize,
+    seed: u64,
+    has_room: impl Fn(&[Pose]) -> Vec<bool>,
+) -> Vec<GraspOffer> {
+    const DRAWS_EACH: u64 = 256;
+    let settings = SamplerSettings {
+        max_rounds: 2,
+        ..filter()
+    };
+    let pairs = object.contact_pairs();
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let (surface, field) = (object.near_surface(0.0), &object.field);
+    let gripper = &field.settings().gripper;
+    let shape = Candidates::new(
+        &surface,
+        &object.mesh,
+        gripper,
+        CandidateSettings::default(),
+    );
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let draw = |numbers: Range<u64>| {
+        let numbers = DRAWS_EACH * numbers.start..DRAWS_EACH * numbers.end;
+        let pairs = numbers.map(|number| pairs[number as usize % pairs.len()]);
+        let drawn: Vec<Pose> = pairs.map(|pair| shape.grasp(pair, &mut rng)).collect();
+        let room = has_room(&drawn);
+        let with_room = drawn.into_iter().zip(room).filter(|(_, room)| *room);
+        let poses: Vec<Pose> = with_room.map(|(pose, _)| pose).collect();
+        let energies = final_energies(field, &settings, &poses);
+        poses.into_iter().zip(energies).collect()
+    };
     offers(&select_grasps(&surface, gripper, &settings, count, draw))
 }
 

@@ -1,6 +1,8 @@
-//! The hand alone against the scene: drops grasps before any inverse kinematics is solved for them.
+//! The hand, and the link before it, against the scene: drops grasps before any inverse kinematics is solved for them.
 
 use std::ops::Range;
+
+use rayon::prelude::*;
 
 use super::error::GraspCounts;
 use super::grasps::GraspOffer;
@@ -11,11 +13,15 @@ use crate::cost::SceneCollision;
 use crate::field::contact::gripper_collides;
 use crate::geometry::Pose;
 use crate::lanes::{Lanes, LANES};
-use crate::robot::{half_turn, GripperGeometry, KinematicState, LaneFrame};
+use crate::robot::{half_turn, GripperGeometry, KinematicModel, KinematicState, LaneFrame};
 use crate::scene::SceneObject;
 
 /// The open hand keeps this far from what carries the object [m].
 const SUPPORT_CLEARANCE_M: f64 = 0.001;
+/// Places of the wrist that are looked at for a grasp.
+const WRIST_PLACES: usize = 2 * LANES;
+/// Bits of all lanes.
+const ALL: u32 = (1 << LANES) - 1;
 
 /// The hand's spheres in a scene, and its boxes against what carries the object: spheres around fingers are too thick to
 /// reach for something flat.
@@ -23,9 +29,41 @@ struct HandCheck<'a> {
     supports: Vec<&'a SceneObject>,
     geometry: &'a GripperGeometry,
     spheres: SceneCollision,
-    state: KinematicState,
+    kinematics: &'a KinematicModel,
     body: usize,
     gripper_from_body: Pose,
+    wrist: Option<Wrist>,
+}
+
+/// The link before the hand. For a pose of the hand only one joint moves it, so that all its places can be looked at.
+struct Wrist {
+    spheres: SceneCollision,
+    body: usize,
+    hand_from_wrist: Vec<Pose>,
+}
+
+impl Wrist {
+    fn new(world: &World) -> Option<Self> {
+        let robot = &world.robot;
+        let (body, hand_from_wrist) = robot.kinematics.before_tool(&robot.limits, WRIST_PLACES)?;
+        let spheres = world.checker.collision.scene().of_body(body);
+        Some(Self {
+            spheres,
+            body,
+            hand_from_wrist,
+        })
+    }
+
+    /// Whether it is free somewhere.
+    fn is_free(&self, world_from_hand: &Pose, state: &mut KinematicState) -> bool {
+        self.hand_from_wrist.chunks(LANES).any(|places| {
+            let places: Vec<Pose> = places.iter().map(|p| world_from_hand * p).collect();
+            LaneFrame::from_poses(&places).is_some_and(|frame| {
+                state.bodies[self.body] = frame;
+                self.spheres.in_collision(state, Lanes::ZERO) != ALL
+            })
+        })
+    }
 }
 
 impl<'a> HandCheck<'a> {
@@ -43,29 +81,34 @@ impl<'a> HandCheck<'a> {
                 .collect(),
             geometry: &gripper.geometry,
             spheres,
-            state: kinematics.new_state(),
+            kinematics,
             body,
+            wrist: Wrist::new(world),
             gripper_from_body: (kinematics.body_from_tool() * gripper.tool_from_gripper).inverse(),
         })
     }
 
-    /// Whether the hand is free at each of the gripper's poses.
-    fn free(&mut self, world_from_gripper: &[Pose]) -> Vec<bool> {
-        let mut free = Vec::with_capacity(world_from_gripper.len());
-        for chunk in world_from_gripper.chunks(LANES) {
-            let bodies: Vec<Pose> = chunk.iter().map(|p| p * self.gripper_from_body).collect();
-            let Some(frame) = LaneFrame::from_poses(&bodies) else {
-                free.resize(free.len() + chunk.len(), false);
-                continue;
-            };
-            self.state.bodies[self.body] = frame;
-            let blocked = self.spheres.in_collision(&self.state, Lanes::ZERO);
-            free.extend(
-                (chunk.iter().enumerate())
-                    .map(|(lane, pose)| blocked >> lane & 1 == 0 && self.clears_supports(pose)),
-            );
-        }
-        free
+    /// Whether hand and wrist are free at each of the gripper's poses.
+    fn free(&self, world_from_gripper: &[Pose]) -> Vec<bool> {
+        let chunks = world_from_gripper.par_chunks(LANES);
+        let free = chunks.map_init(
+            || self.kinematics.new_state(),
+            |state, chunk| {
+                let hands: Vec<Pose> = chunk.iter().map(|p| p * self.gripper_from_body).collect();
+                let blocked = LaneFrame::from_poses(&hands).map_or(ALL, |frame| {
+                    state.bodies[self.body] = frame;
+                    self.spheres.in_collision(state, Lanes::ZERO)
+                });
+                let mut is_free = |(lane, (pose, hand)): (usize, (&Pose, &Pose))| {
+                    blocked >> lane & 1 == 0
+                        && self.clears_supports(pose)
+                        && (self.wrist.as_ref()).is_none_or(|wrist| wrist.is_free(hand, state))
+                };
+                let lanes = chunk.iter().zip(&hands).enumerate();
+                lanes.map(&mut is_free).collect::<Vec<bool>>()
+            },
+        );
+        free.flatten_iter().collect()
     }
 
     fn clears_supports(&self, world_from_gripper: &Pose) -> bool {
@@ -163,10 +206,20 @@ fn ranks(count: usize) -> impl Iterator<Item = f32> {
     (0..count).map(move |k| k as f32 / count as f32)
 }
 
-/// Whether the hand is free at each of some grasps: at the object, and at its place.
+/// Whether the hand is free at each of some grasps of an object.
+fn free_at(world: &World, world_from_object: &Pose, object_from_gripper: &[Pose]) -> Vec<bool> {
+    let Some(check) = HandCheck::new(world) else {
+        return vec![true; object_from_gripper.len()];
+    };
+    let poses = object_from_gripper.iter();
+    let poses: Vec<Pose> = poses.map(|pose| world_from_object * pose).collect();
+    check.free(&poses)
+}
+
+/// Whether the hand is free at each of some grasps: at the object, and at its place too.
 struct Room {
     at_object: Vec<bool>,
-    at_place: Vec<bool>,
+    everywhere: Vec<bool>,
 }
 
 impl Room {
@@ -176,25 +229,25 @@ impl Room {
         site: Option<&PlaceSite>,
         object_from_gripper: &[Pose],
     ) -> Self {
-        let free_at = |world: &World, world_from_object: &Pose| {
-            let poses: Vec<Pose> = object_from_gripper
-                .iter()
-                .map(|pose| world_from_object * pose)
-                .collect();
-            match HandCheck::new(world) {
-                Some(mut check) => check.free(&poses),
-                None => vec![true; poses.len()],
+        let at_object = free_at(world, world_from_object, object_from_gripper);
+        let everywhere = match site {
+            None => at_object.clone(),
+            Some(site) => {
+                let free = object_from_gripper.iter().zip(&at_object);
+                let free: Vec<Pose> = free.filter(|(_, free)| **free).map(|(p, _)| *p).collect();
+                let mut there = free_at(&site.world, &site.world_from_object, &free).into_iter();
+                let both = |&free: &bool| free && there.next() == Some(true);
+                at_object.iter().map(both).collect()
             }
         };
-        let everywhere = || vec![true; object_from_gripper.len()];
         Self {
-            at_object: free_at(world, world_from_object),
-            at_place: site.map_or_else(everywhere, |s| free_at(&s.world, &s.world_from_object)),
+            at_object,
+            everywhere,
         }
     }
 
     fn everywhere(&self, grasp: usize) -> bool {
-        self.at_object[grasp] && self.at_place[grasp]
+        self.everywhere[grasp]
     }
 
     /// Counts grasps that are all variants of one.

@@ -36,9 +36,14 @@ pub struct PlannerSettings {
     pub ik_batches: usize,
     pub ik_batches_limit: usize,
     pub ik_branches: usize,
-    /// New grasps drawn from the field where none of those kept with the object can be used.
+    /// New grasps from the field, or from the shape, where none of those kept with the object can be used.
     pub grasp_samples: usize,
+    /// Whether the shape may propose grasps too, which the field rates.
+    pub shape_grasps: bool,
     pub grasp_ends: GraspEnds,
+    /// Searches for goals and a motion, each with new draws and from the next source of grasps on, before a request without a motion is
+    /// given up.
+    pub tries: usize,
     /// Whether the grasp energy moves the final configuration together with the motion.
     pub joint_grasp: bool,
     /// A moved grasp may have at most this much more energy than the sampled one it came from.
@@ -59,6 +64,7 @@ impl PlannerSettings {
     pub fn for_replanning(&self) -> Self {
         let mut settings = self.clone();
         settings.tree_seeds = self.tree_seeds.min(self.replan_tree_seeds);
+        settings.tries = 1;
         let optimizer = &mut settings.optimizer;
         optimizer.min_iterations = 0;
         optimizer.patience = optimizer.patience.min(self.replan_patience);
@@ -86,7 +92,9 @@ impl Default for PlannerSettings {
             ik_batches_limit: 160,
             ik_branches: 8,
             grasp_samples: 64,
+            shape_grasps: true,
             grasp_ends: GraspEnds::default(),
+            tries: 3,
             joint_grasp: true,
             grasp_energy_slack: 0.5,
             seed_noise_rad: 0.4,

@@ -7,7 +7,7 @@
 use nalgebra::Matrix6xX;
 
 use super::joints::{BodyJoint, LinkJoint, LinkMotion, MotionKind};
-use super::{BodyWrenches, KinematicState, LaneFrame, RobotError};
+use super::{BodyWrenches, JointLimits, KinematicState, LaneFrame, RobotError};
 use crate::geometry::Pose;
 use crate::lanes::{cross, dot, splat, sub, Lanes};
 
@@ -83,6 +83,20 @@ impl KinematicModel {
     /// Body that carries the tool.
     pub fn tool_body(&self) -> usize {
         self.link_bodies[self.tool].0
+    }
+
+    /// Where the body before the tool's can be, as seen from the tool's: its poses with the joint between them at `count`
+    /// positions, evenly over its limits. `None` where the tool hangs on the base.
+    pub fn before_tool(&self, limits: &JointLimits, count: usize) -> Option<(usize, Vec<Pose>)> {
+        let joint = &self.body_joints[self.tool_body().checked_sub(1)?];
+        let (low, high) = limits.sampling_range(joint.variable);
+        let pose = |k: usize| {
+            let q = low + (high - low) * k as f64 / (count - 1) as f64;
+            let position = q as f32 * joint.multiplier + joint.position_offset;
+            let body = joint.place(&LaneFrame::identity(), splat(position));
+            body.pose(0).inverse().cast()
+        };
+        (joint.parent > 0).then(|| (joint.parent, (0..count).map(pose).collect()))
     }
 
     /// The tool's frame in its body.

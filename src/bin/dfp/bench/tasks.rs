@@ -40,8 +40,8 @@ pub struct Args {
     /// Weights of the grasp field.
     #[arg(long, default_value = crate::plan::DEFAULT_WEIGHTS)]
     weights: PathBuf,
-    /// Also without the grasp energy in the optimisation, without sampling-based seeds, and with grasps of the data's generator
-    /// that have room in the field's place: what the search can do where the field would offer all there is.
+    /// Also without grasps from the shape, without the grasp energy in the optimisation, without sampling-based seeds, and with grasps
+    /// of the data's generator that have room in the field's place: what the search can do where all there is would be offered.
     #[arg(long)]
     compare: bool,
     #[arg(long, default_value_t = 0)]
@@ -112,7 +112,12 @@ fn rows(compare: bool) -> Vec<(&'static str, PlannerSettings, Offers)> {
             tree_seeds: 0,
             ..default.clone()
         };
+        let field = PlannerSettings {
+            shape_grasps: false,
+            ..default.clone()
+        };
         rows.extend([
+            (", the field's grasps alone", field, Offers::Field),
             (", no joint grasp", fixed, Offers::Field),
             (", no trees", pure, Offers::Field),
             (", generator's grasps", default, Offers::Generator),
