@@ -9,25 +9,23 @@ import sys
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
 sys.path.append(str(Path(__file__).parent))
-from simulated_cell import SHARE, SimulatedCell, arguments  # noqa: E402
-
-# Of both arms: upright, hand downwards.
-START_RAD = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785]
+from planner_cell import SHARE, START_RAD, ObjectCell, argument, arguments, object_arguments  # noqa: E402
 
 ARGUMENTS = [
-    *arguments(object_height_m=0.0),
-    DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Start rviz2 too."),
+    *arguments(),
+    *object_arguments(height_m=0.0),
+    argument("rviz", "false", "Start rviz2 too.", choices=["true", "false"]),
 ]
 
 
 def nodes(context):
-    cell = SimulatedCell(context)
+    cell = ObjectCell(context)
     started = [
-        cell.node("sim_arm", "sim_arm", cell.robot, {"start.position": START_RAD, **cell.object}),
+        cell.node("sim_arm", "sim_arm", cell.robot, {"start.position": START_RAD, "object.pose": cell.object_pose, **cell.object}),
         cell.planner(),
     ]
     if cell["rviz"] == "true":

@@ -11,29 +11,30 @@ import sys
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import OpaqueFunction
 
 sys.path.append(str(Path(__file__).parent))
-from simulated_cell import SimulatedCell, arguments  # noqa: E402
+from planner_cell import ObjectCell, argument, arguments, object_arguments  # noqa: E402
 
 ARGUMENTS = [
+    *arguments(),
     # The object hovers a little: contact is for the physics to find.
-    *arguments(object_height_m=0.001),
-    DeclareLaunchArgument("mass", default_value="0.0", description="Mass of the object [kg]; 0: by its volume."),
-    DeclareLaunchArgument("real_time_factor", default_value="1.0", description="Simulated seconds per second; 0: all it can."),
-    DeclareLaunchArgument("pose_noise_position_m", default_value="0.0", description="Noise of seen positions, each axis [m]."),
-    DeclareLaunchArgument("pose_noise_rotation_rad", default_value="0.0", description="Noise of seen orientations, each axis [rad]."),
+    *object_arguments(height_m=0.001),
+    argument("mass", "0.0", "Mass of the object [kg]; 0: by its volume."),
+    argument("real_time_factor", "1.0", "Simulated seconds per second; 0: all it can."),
+    argument("pose_noise_position_m", "0.0", "Noise of seen positions, each axis [m]."),
+    argument("pose_noise_rotation_rad", "0.0", "Noise of seen orientations, each axis [rad]."),
 ]
 
 
 def nodes(context):
-    cell = SimulatedCell(context)
-    simulation = {"scene.file": cell["scene"], "object.mass": float(cell["mass"]), **cell.object}
+    cell = ObjectCell(context)
+    simulation = {"scene.file": cell["scene"], "object.mass": float(cell["mass"]), "object.pose": cell.object_pose, **cell.object}
     for name in ("real_time_factor", "pose_noise_position_m", "pose_noise_rotation_rad"):
         simulation[name] = float(cell[name])
     return [
         cell.node("mujoco_sim.py", "mujoco_sim", cell.robot, simulation),
-        cell.planner(use_sim_time=True),
+        cell.planner({"use_sim_time": True}),
     ]
 
 

@@ -119,8 +119,31 @@ def test_states_and_graph_are_those_of_rcl_lifecycle(cell):
     assert ends[Transition.TRANSITION_ON_ACTIVATE_FAILURE, "activating"] == "inactive"
 
 
+def manages(cell, *steps):
+    """What nav2's lifecycle manager does to a node, without a bond: asks for a transition by number, then for the state."""
+    return all(cell.change(transition) and cell.state()[0] == state for transition, state in steps)
+
+
+UP = (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE), (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE)
+DOWN = (
+    (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
+    (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED),
+)
+
+
+def test_the_calls_of_nav2s_lifecycle_manager(cell):
+    if cell.state()[1] == "active":
+        assert manages(cell, *DOWN), "reset"
+    assert manages(cell, *UP), "startup"
+    assert manages(cell, DOWN[0]), "pause"
+    assert not cell.send(goal()).accepted
+    assert manages(cell, UP[1]), "resume"
+    assert cell.run(goal())[1].error_code == Result.NONE
+
+
 def test_shutdown_is_the_end_of_it(cell, programs):
-    assert cell.change(label="shutdown")
+    # As nav2's manager shuts down, which takes every node for unconfigured then.
+    assert manages(cell, *DOWN, (Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, State.PRIMARY_STATE_FINALIZED))
     assert cell.state() == (State.PRIMARY_STATE_FINALIZED, "finalized")
     assert not cell.send(goal()).accepted
     assert not cell.change(label="configure") and programs[1].alive()
