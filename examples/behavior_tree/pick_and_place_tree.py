@@ -16,6 +16,7 @@ from geometry_msgs.msg import PoseStamped
 from py_trees.common import Access, ComparisonExpression, Status
 from rclpy.action import ActionClient
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 Result = PlanGraspMotion.Result
@@ -214,7 +215,7 @@ def main():
     parser.add_argument("objects", nargs="+", help="ids of the objects, the preferred one first")
     parser.add_argument("--place", type=float, nargs=3, required=True, metavar=("X", "Y", "Z"), help="of the object's frame, m")
     parser.add_argument("--frame", default="panda_link0", help="frame of the place (default: panda_link0)")
-    o = parser.parse_args()
+    o = parser.parse_args(remove_ros_args(sys.argv)[1:])
 
     # Ctrl-C must leave rclpy alive, to cancel the goal.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
