@@ -36,6 +36,7 @@ public:
       BT::InputPort<std::string>("frame", "frame of the place"),
       BT::OutputPort<int>("error_code", "of the result, by name in scripts"),
       BT::OutputPort<std::string>("error_msg", "of the result"),
+      BT::OutputPort<bool>("holding", "after a failure: something may be in the hand, which the next goal would let fall"),
     });
   }
 
@@ -63,7 +64,9 @@ public:
   // With the planner's parameter `failure_status: succeed` failures come here too.
   BT::NodeStatus onResultReceived(const WrappedResult& wrapped) override
   {
-    return finish(wrapped.result->error_code, wrapped.result->error_msg);
+    const auto& result = *wrapped.result;
+    const bool grasp_reached = result.grasp_position_error >= 0.0;
+    return finish(result.error_code, result.error_msg, grasp_reached && result.error_code != Result::GRASP_EMPTY);
   }
 
   // No `override`: releases before October 2025 lack it and tell no result; they need `failure_status: succeed`.
@@ -88,8 +91,9 @@ public:
   }
 
 private:
-  BT::NodeStatus finish(int code, const std::string& message)
+  BT::NodeStatus finish(int code, const std::string& message, bool holding = false)
   {
+    setOutput("holding", holding);
     setOutput("error_code", code);
     setOutput("error_msg", message);
     return code == Result::NONE ? BT::NodeStatus::SUCCESS : BT::NodeStatus::FAILURE;

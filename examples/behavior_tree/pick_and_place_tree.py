@@ -6,6 +6,7 @@ failure: another object, the same once more after a stop, or nothing.
 """
 
 import argparse
+import operator
 import sys
 import time
 
@@ -38,8 +39,7 @@ OF_THE_OBJECT = (
     "NOT_CONVERGED",
     "TIMEOUT",
 )
-# May be over when the arm has come to rest, and nothing is in the hand. After EXECUTION_FAILED something may be, and the next try would
-# open it; after CANCELED and PREEMPTED somebody else decides.
+# May be over when the arm has come to rest. After CANCELED and PREEMPTED somebody else decides.
 PASSING = (
     "SEND_GOAL_FAILURE",
     "ROBOT_STATE_STALE",
@@ -57,7 +57,10 @@ def codes(names):
 
 
 class GraspMotion(py_trees.behaviour.Behaviour):
-    """Carries `object` to `place`; the goal is cancelled when the behaviour is halted. Writes `error_code` and `error_msg`."""
+    """Carries `object` to `place`; the goal is cancelled when the behaviour is halted.
+
+    Writes `error_code`, `error_msg`, and whether something may be in the hand then (`holding`), which the next goal would let fall.
+    """
 
     def __init__(self, name, **options):
         """`options`: further fields of the goal."""
@@ -66,7 +69,7 @@ class GraspMotion(py_trees.behaviour.Behaviour):
         self.blackboard = self.attach_blackboard_client()
         for key in ("object", "place"):
             self.blackboard.register_key(key, Access.READ)
-        for key in ("error_code", "error_msg"):
+        for key in ("error_code", "error_msg", "holding"):
             self.blackboard.register_key(key, Access.WRITE)
 
     def setup(self, node):
@@ -85,7 +88,7 @@ class GraspMotion(py_trees.behaviour.Behaviour):
 
     def update(self):
         if not self.client.server_is_ready():
-            return self.failed(Result.SEND_GOAL_FAILURE, "the planner is not there")
+            return self.failed(Result.UNKNOWN if self.end else Result.SEND_GOAL_FAILURE, "the planner is not there")
         if not self.acceptance.done():
             if time.monotonic() < self.accepted_by:
                 return Status.RUNNING
@@ -101,12 +104,14 @@ class GraspMotion(py_trees.behaviour.Behaviour):
         # Whatever the goal's status: with `failure_status: succeed` failures succeed too.
         result = self.end.result().result
         if result.error_code != Result.NONE:
-            return self.failed(result.error_code, result.error_msg)
+            grasp_reached = result.grasp_position_error >= 0.0
+            return self.failed(result.error_code, result.error_msg, grasp_reached and result.error_code != Result.GRASP_EMPTY)
         self.feedback_message = self.blackboard.object
         return Status.SUCCESS
 
-    def failed(self, code, message):
+    def failed(self, code, message, holding=False):
         self.blackboard.error_code = code
+        self.blackboard.holding = holding
         self.blackboard.error_msg = self.feedback_message = message
         return Status.FAILURE
 
@@ -156,19 +161,28 @@ class NextObject(py_trees.behaviour.Behaviour):
         return Status.SUCCESS
 
 
+def condition(name, key, value, compare):
+    """Compares what is on the blackboard with a value."""
+    return py_trees.behaviours.CheckBlackboardVariableValue(name, ComparisonExpression(key, value, compare))
+
+
 def error_is_one_of(name, names):
-    within = lambda code, wanted: code in wanted
-    return py_trees.behaviours.CheckBlackboardVariableValue(name, ComparisonExpression("error_code", codes(names), within))
+    return condition(name, "error_code", codes(names), lambda code, wanted: code in wanted)
 
 
 def make_tree(objects, place, **options):
     """`objects`: ids, the preferred one first; `place`: PoseStamped of the object's frame; `options`: further fields of the goals."""
     blackboard = py_trees.blackboard.Client()
-    for key, value in dict(objects=list(objects), place=place, error_code=Result.NONE, error_msg="").items():
+    for key, value in dict(objects=list(objects), place=place, error_code=Result.NONE, error_msg="", holding=False).items():
         blackboard.register_key(key, Access.WRITE)
         setattr(blackboard, key, value)
     sequence, selector = py_trees.composites.Sequence, py_trees.composites.Selector
-    again = [error_is_one_of("passing?", PASSING), Stop("stop"), GraspMotion("carry once more", **options)]
+    again = [
+        error_is_one_of("passing?", PASSING),
+        condition("nothing in the hand?", "holding", False, operator.eq),
+        Stop("stop"),
+        GraspMotion("carry once more", **options),
+    ]
     carry = [GraspMotion("carry", **options), sequence("again", memory=True, children=again)]
     another = [
         error_is_one_of("none failed, or of the object?", ["NONE", *OF_THE_OBJECT]),

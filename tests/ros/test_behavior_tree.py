@@ -12,6 +12,7 @@ from diffusion_field_planner.msg import PlannerStatus, SceneObject
 from diffusion_field_planner.srv import ListObjects
 from py_trees.blackboard import Blackboard
 from py_trees.common import Status
+from rclpy.action import ActionServer
 from robot_cell import BASE, CAN_POSITION, JOINTS, LATCHED, READY, Cell, pose_at, started, wait_still
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -156,3 +157,25 @@ def test_a_rejected_goal_is_nobody_s_fault_and_ends_the_tree(cell, node, far_can
     assert written("error_code") == Result.GOAL_REJECTED
     assert written("objects") == [far_can]
     assert enable(True)
+
+
+@pytest.mark.parametrize(
+    "code, grasp_position_error, goals",
+    [("CONTROLLER_REJECTED", -1.0, 2), ("CONTROLLER_REJECTED", 0.001, 1), ("GRASP_EMPTY", 0.001, 2), ("EXECUTION_FAILED", -1.0, 1)],
+)
+def test_nothing_is_tried_again_with_something_in_the_hand(peer, code, grasp_position_error, goals):
+    received = []
+
+    def fail(handle):
+        received.append(handle)
+        handle.abort()
+        return Result(error_code=getattr(Result, code), error_msg=code, grasp_position_error=grasp_position_error)
+
+    server = ActionServer(peer, PlanGraspMotion, "/elsewhere/diffusion_field_planner/plan_grasp_motion", fail)
+    peer.create_service(Trigger, "/elsewhere/diffusion_field_planner/stop", lambda _, response: Trigger.Response(success=True))
+    node = rclpy.create_node(f"tree_{random.getrandbits(32):08x}", namespace="/elsewhere")
+    assert run(tree_for(node, "can"), node) == Status.FAILURE
+    assert written("error_msg") == code
+    assert len(received) == goals
+    node.destroy_node()
+    server.destroy()
