@@ -88,6 +88,7 @@ class GraspMotion(py_trees.behaviour.Behaviour):
 
     def update(self):
         if not self.client.server_is_ready():
+            self.cancel()
             return self.failed(Result.UNKNOWN if self.end else Result.SEND_GOAL_FAILURE, "the planner is not there")
         if not self.acceptance.done():
             if time.monotonic() < self.accepted_by:
