@@ -248,7 +248,7 @@ fn whole_fingers_close_on_a_mesh_as_on_the_solid_it_was_made_of() {
         let (on_solid, on_mesh) = (closes(&object.solid), closes(&surface));
         assert_eq!(on_solid, grasps.len(), "{category:?}: they hold");
         assert!(
-            10 * on_mesh >= 9 * on_solid,
+            5 * on_mesh >= 4 * on_solid,
             "{category:?}: {on_mesh} of {on_solid}"
         );
         // Half a metre beside them there is nothing to close on.

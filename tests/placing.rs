@@ -11,7 +11,7 @@ use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::planner::verify::{verify, AttachedObject, VerifySettings, Violation};
 use diffusion_field_planner::planner::{
     prepare_grasps, Goal, GripperAction, PhaseKind, Plan, PlanError, PlanRequest, Planner,
-    PlannerSettings,
+    PlannerSettings, Progress,
 };
 use diffusion_field_planner::robot::RobotModel;
 use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
@@ -34,18 +34,25 @@ fn panda() -> Arc<RobotModel> {
     ROBOT.get_or_init(|| Arc::new(load().unwrap())).clone()
 }
 
-/// A box-shaped object unseen in training.
+/// An object unseen in training.
+fn unseen(name: &str, category: Category, number: u64) -> Arc<ObjectModel> {
+    let network = GraspNetwork::shipped().unwrap();
+    let mesh = ProceduralObject::new(category, number).mesh(0.004);
+    let model = ObjectModel::from_mesh(name, Arc::new(mesh), &network).unwrap();
+    prepare_grasps(&model);
+    Arc::new(model)
+}
+
 fn object() -> Arc<ObjectModel> {
     static OBJECT: OnceLock<Arc<ObjectModel>> = OnceLock::new();
-    OBJECT
-        .get_or_init(|| {
-            let network =
-                GraspNetwork::load(root().join("models/grasp_field.safetensors")).unwrap();
-            let mesh = ProceduralObject::new(Category::Cylinder, 1_000_001).mesh(0.004);
-            let model = ObjectModel::from_mesh("tin", Arc::new(mesh), &network).unwrap();
-            prepare_grasps(&model);
-            Arc::new(model)
-        })
+    let make = || unseen("tin", Category::Cylinder, 1_000_001);
+    OBJECT.get_or_init(make).clone()
+}
+
+/// Too wide for the hand anywhere but at its rim.
+fn cup() -> Arc<ObjectModel> {
+    static CUP: OnceLock<Arc<ObjectModel>> = OnceLock::new();
+    CUP.get_or_init(|| unseen("cup", Category::Cup, 1_004_660))
         .clone()
 }
 
@@ -85,8 +92,50 @@ fn request(scene: Vec<SceneObject>, from: Pose, to: Pose) -> PlanRequest {
 }
 
 fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
-    Planner::new(panda(), PlannerSettings::default())
-        .plan(request, &mut |_| ControlFlow::Continue(()))
+    plan_with(PlannerSettings::default(), request)
+}
+
+fn plan_with(settings: PlannerSettings, request: &PlanRequest) -> Result<Plan, PlanError> {
+    Planner::new(panda(), settings).plan(request, &mut |_| ControlFlow::Continue(()))
+}
+
+/// From the table beside a cabinet onto its lowest board. The next board is so near above that only few tilted grasps at the
+/// cup's rim leave the wrist room: the field draws hardly any of them.
+fn cup_into_a_cabinet() -> PlanRequest {
+    const YAW_RAD: f64 = 0.517;
+    let turned = |object: SceneObject| {
+        let rotation = UnitQuaternion::from_euler_angles(0.0, 0.0, YAW_RAD);
+        let world_from_object = Pose::from_parts(object.world_from_object.translation, rotation);
+        SceneObject {
+            world_from_object,
+            ..object
+        }
+    };
+    let board = |name, z_m| cuboid(name, [0.286, 0.738, 0.015], [0.554, 0.315, z_m]);
+    let side = |name, x_m, y_m| cuboid(name, [0.286, 0.015, 0.767], [x_m, y_m, 0.384]);
+    let cabinet = [
+        board("board_0", 0.094),
+        board("board_1", 0.427),
+        board("board_2", 0.76),
+        side("left", 0.368, 0.642),
+        side("right", 0.74, -0.012),
+        cuboid("back", [0.015, 0.768, 0.767], [0.685, 0.389, 0.384]),
+    ];
+    let scene = cabinet.map(turned).into_iter().chain([table()]);
+    let at = |x_m, y_m, z_m, yaw_rad| {
+        let rotation = UnitQuaternion::from_euler_angles(0.0, 0.0, yaw_rad);
+        Pose::from_parts(Translation3::new(x_m, y_m, z_m), rotation)
+    };
+    let place = at(0.482, 0.281, 0.1635, -1.65);
+    let goal = Goal::Grasp {
+        object: cup(),
+        world_from_object: at(0.393, -0.298, 0.0617, -2.783),
+    };
+    PlanRequest {
+        goal,
+        lift_distance_m: 0.04,
+        ..request(scene.collect(), place, place)
+    }
 }
 
 /// What a place plan must be, checked from outside.
@@ -197,6 +246,57 @@ fn an_object_is_put_on_a_shelf_and_the_board_is_no_way_through() {
 }
 
 #[test]
+fn the_shape_offers_grasps_where_those_of_the_field_have_no_room() {
+    let request = cup_into_a_cabinet();
+    let kept_alone = PlannerSettings {
+        shape_grasps: false,
+        joint_grasp: false,
+        grasp_samples: 0,
+        ..PlannerSettings::default()
+    };
+    let error = plan_with(kept_alone, &request).unwrap_err();
+    assert!(
+        matches!(error, PlanError::GoalInCollision { .. }),
+        "{error}"
+    );
+    let plan = plan(&request).unwrap();
+    let grasp = plan.grasp.as_ref().unwrap();
+    assert!(grasp.energy.is_some(), "rated by the field");
+    assert_eq!(plan.phases.len(), 5);
+}
+
+#[test]
+fn cancelling_ends_every_search_for_grasps() {
+    let request = cup_into_a_cabinet();
+    let settings = PlannerSettings {
+        shape_grasps: false,
+        ..PlannerSettings::default()
+    };
+    // The field's grasps, those found with the arm, new draws: the searches ask one after the other.
+    let mut asked = 0;
+    let mut planner = Planner::new(panda(), settings);
+    let count = &mut |_: &Progress| {
+        asked += 1;
+        ControlFlow::Continue(())
+    };
+    let whole = planner.plan(&request, count);
+    assert!(asked > 100, "{asked} questions, {whole:?}");
+    for share in [0.2, 0.5, 0.9] {
+        let mut left = (f64::from(asked) * share) as i32;
+        let cancel = &mut |_: &Progress| {
+            left -= 1;
+            match left {
+                0.. => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        };
+        let error = planner.plan(&request, cancel).unwrap_err();
+        assert!(matches!(error, PlanError::Cancelled), "{error}");
+        assert_eq!(left, -1, "no question after the answer");
+    }
+}
+
+#[test]
 fn places_that_cannot_be_say_why() {
     let from = standing(0.5, 0.2, 0.0, [0.0; 3]);
     let inside = Pose::translation(0.0, 0.0, -0.03) * standing(0.5, -0.2, 0.0, [0.0; 3]);
@@ -204,9 +304,31 @@ fn places_that_cannot_be_say_why() {
     assert_eq!(error.code(), 932);
     assert!(error.to_string().contains("'table'"), "{error}");
 
+    // A millimetre beside the object's place: no grasp can change that.
+    let there = standing(0.5, -0.2, 0.0, [0.0; 3]);
+    let (low, _) = object().mesh.bounds();
+    let beside = 0.5 + low[0] - 0.001 - 0.05;
+    let neighbour = cuboid("neighbour", [0.1, 0.2, 0.3], [beside, -0.2, 0.15]);
+    let error = plan(&request(vec![table(), neighbour], from, there)).unwrap_err();
+    assert_eq!(error.code(), 932);
+    assert!(error.to_string().contains("'neighbour'"), "{error}");
+
     let far = standing(1.4, 0.0, 0.0, [0.0; 3]);
     let error = plan(&request(vec![], from, far)).unwrap_err();
     assert!(error.to_string().contains("at the place"), "{error}");
+
+    // Out of reach is told at once, and nothing else is tried.
+    let away = standing(1.6, 0.0, 0.0, [0.0; 3]);
+    let error = plan(&request(vec![], away, from)).unwrap_err();
+    assert_eq!(error.code(), 931, "{error}");
+    // A deadline in the middle of the search says what it came to.
+    let hurried = PlanRequest {
+        time_limit: std::time::Duration::from_millis(60),
+        ..cup_into_a_cabinet()
+    };
+    let error = plan(&hurried).unwrap_err();
+    assert_eq!(error.code(), 935, "{error}");
+    assert!(error.to_string().contains("'cup': of"), "{error}");
 
     let joints = PlanRequest {
         goal: Goal::Joints(READY.to_vec()),

@@ -103,6 +103,7 @@ pub fn find(
             rng,
             session,
             counts: GraspCounts::default(),
+            reached: false,
         }
         .find(),
     }

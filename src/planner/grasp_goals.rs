@@ -71,11 +71,23 @@ pub struct GraspSearch<'a, 's> {
     pub rng: &'a mut Pcg64Mcg,
     pub session: &'a mut Session<'s>,
     pub counts: GraspCounts,
+    /// Whether the arm reached any grasp, colliding or not.
+    pub reached: bool,
 }
 
 impl GraspSearch<'_, '_> {
     /// Goals worth optimising towards, the most promising first; an error says why there is none.
     pub fn find(mut self) -> Result<Vec<FoundGoal>, PlanError> {
+        self.search().map_err(|error| match error {
+            PlanError::Timeout { limit_s, reached } => PlanError::Timeout {
+                limit_s,
+                reached: format!("{reached}; {}", self.tried()),
+            },
+            other => other,
+        })
+    }
+
+    fn search(&mut self) -> Result<Vec<FoundGoal>, PlanError> {
         let request = self.request;
         match &request.goal {
             Goal::Grasp { object, .. } => {
@@ -83,6 +95,10 @@ impl GraspSearch<'_, '_> {
                     let goals = self.from(source, object)?;
                     if !goals.is_empty() {
                         return Ok(goals);
+                    }
+                    // Others stand as far away.
+                    if self.out_of_reach() {
+                        break;
                     }
                 }
             }
@@ -267,6 +283,7 @@ impl GraspSearch<'_, '_> {
                 search.batch(self.world, self.rng);
             }
             reached |= search.converged > 0;
+            self.reached |= reached;
             breaks |= search.breaking.is_some();
             for branch in search.best(2) {
                 if self.breaks_when_holding(branch.q) {
@@ -380,16 +397,30 @@ impl GraspSearch<'_, '_> {
         straight::is_free_towards(self.world, pregrasp, branch).then_some(pregrasp)
     }
 
+    /// Whether it is the distance that most grasps fail at.
+    fn out_of_reach(&self) -> bool {
+        !self.reached && 2 * self.counts.unreachable >= self.counts.offered.max(1)
+    }
+
+    fn object_name(&self) -> String {
+        let target = self.request.goal.target();
+        target.map_or_else(|| "given grasps".to_string(), |(o, _)| o.name.clone())
+    }
+
+    /// What became of the grasps so far.
+    fn tried(&self) -> String {
+        format!("object '{}': {}", self.object_name(), self.counts)
+    }
+
     fn why_none(&self) -> PlanError {
-        let (target, counts) = (self.request.goal.target(), self.counts);
-        let object = target.map_or_else(|| "given grasps".to_string(), |(o, _)| o.name.clone());
-        let reason = format!("object '{object}': {counts}");
+        let (counts, reason) = (self.counts, self.tried());
         let blocked = counts.in_collision + counts.lift_blocked + counts.place_blocked;
-        if blocked + counts.against_constraint > 0 {
+        if !self.out_of_reach() && blocked + counts.against_constraint > 0 {
             PlanError::GoalInCollision { reason }
         } else if counts.unreachable + counts.place_unreachable > 0 {
             PlanError::NoIkSolution { reason }
         } else {
+            let object = self.object_name();
             PlanError::NoGrasp { object, counts }
         }
     }

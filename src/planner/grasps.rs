@@ -129,6 +129,11 @@ pub fn judged(object: &ObjectModel, pose: &Pose, energy: f32) -> Option<GraspOff
     judge_grasp(object, &filter(), pose, energy).map(|grasp| offer(&grasp))
 }
 
+/// Whether the planner would offer a grasp to the arm, as far as the object alone decides.
+pub fn keeps(object: &ObjectModel, object_from_gripper: &Pose) -> bool {
+    judged(object, object_from_gripper, 0.0).is_some()
+}
+
 /// Draws that follow the field's density instead of its peaks: full noise, and hardly any descent after it, which would gather
 /// along slow slopes (a cup's side) what the noise has spread.
 fn diverse() -> SamplerSettings {

@@ -9,7 +9,7 @@ use super::world::{allow, World};
 use crate::cost::SceneCollision;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
-use crate::robot::{CollisionModel, RobotModel};
+use crate::robot::{CollisionModel, RobotModel, Sphere};
 use crate::scene::{Scene, SceneObject, Shape, SignedDistance};
 
 /// The pose of an object that stands on something is known to about this accuracy [m].
@@ -140,6 +140,32 @@ pub fn penetration(
                 .fold(0.0, f64::max);
             (obstacle.name.clone(), deepest.max(through))
         })
+        .filter(|(_, depth_m)| *depth_m > 0.0)
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// The obstacle that leaves an object too little room beside it to be let down, whatever the grasp: it reaches into the balls
+/// that stand for the object in the hand, by so much [m].
+pub fn crowding(world: &World, world_from_object: &Pose) -> Option<(String, f64)> {
+    /// On the way down [m].
+    const ABOVE_M: f64 = 0.005;
+    let (object, _) = world.target.as_ref()?;
+    let above = Pose::translation(0.0, 0.0, ABOVE_M) * world_from_object;
+    let others = world.scene.objects.iter().filter(|obstacle| {
+        !world.supports.contains(&obstacle.name) && is_near(obstacle, object, world_from_object)
+    });
+    let depths = others.map(|obstacle| {
+        let depth = |ball: &Sphere| {
+            let centre = Point3::from(ball.center_m.map(f64::from));
+            f64::from(ball.radius_m) - obstacle.distance(&(above * centre))
+        };
+        let balls = object.held_spheres().iter().map(depth);
+        (
+            obstacle.name.clone(),
+            balls.fold(f64::NEG_INFINITY, f64::max),
+        )
+    });
+    depths
         .filter(|(_, depth_m)| *depth_m > 0.0)
         .max_by(|a, b| a.1.total_cmp(&b.1))
 }

@@ -39,7 +39,7 @@ pub use configurations::{grasp_configurations, keep_arm_clear};
 pub use constraints::{Applies, Breach, ConstraintKind, Guarded, PathConstraint};
 pub use error::{Contact, GraspCounts, PlanError};
 pub use facade::Planner;
-pub use grasps::prepare as prepare_grasps;
+pub use grasps::{keeps as keeps_grasp, prepare as prepare_grasps};
 pub use problem::{ObstacleEntry, Problem, ProblemError, ProblemFile};
 pub use replan::{Brake, BrakeWay, Replan, Running};
 pub use request::{Goal, PlanRequest};

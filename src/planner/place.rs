@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::branches::BranchSearch;
 use super::error::PlanError;
-use super::held::{penetration, HeldObject};
+use super::held::{crowding, penetration, HeldObject};
 use super::request::{Goal, PlanRequest};
 use super::settings::PlannerSettings;
 use super::straight::{self, Keep};
@@ -102,6 +102,20 @@ impl PlaceSite {
             ..request.clone()
         };
         let mut world = World::lay_out(robot, &there, settings, grids)?;
+        let allowed = |obstacle: &String| {
+            let pairs = request.allowed_collisions.iter();
+            pairs.flat_map(|(a, b)| [a, b]).any(|name| name == obstacle)
+        };
+        if let Some((obstacle, missing_m)) =
+            crowding(&world, &world_from_object).filter(|(obstacle, _)| !allowed(obstacle))
+        {
+            let reason = format!(
+                "at its place '{}' would stand too near '{obstacle}' to be let down: {:.1} mm more are needed",
+                object.name,
+                1e3 * missing_m
+            );
+            return Err(PlanError::GoalInCollision { reason });
+        }
         world.set_margin(request.collision_margin_m);
         let own_clearance_m = world.checker.clearance(world.start).own_m;
         world.limit_self_margin(own_clearance_m);

@@ -253,6 +253,13 @@ pub fn end(
         let period_s = parameters.controller_sample_period_s;
         convert::result::fill_failure(&mut result, failure, period_s);
         r2r::log_warn!("planner", "goal failed ({}): {failure}", result.error_code);
+    } else {
+        r2r::log_info!(
+            "planner",
+            "goal done: planned in {:.3} s, smallest clearance {:.1} mm",
+            result.planning_time,
+            1e3 * result.min_clearance
+        );
     }
     // The board first: whoever has the result may look at it.
     status.set_outcome(shared, goal.handle().id(), &result);

@@ -35,7 +35,7 @@ pub struct ArmState {
 /// Why no state can be given.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StateError {
-    #[error("no joint state received yet")]
+    #[error("no joint state received yet; is anything published on joint_states, or on what it is remapped to?")]
     Nothing,
     #[error("joint '{joint}' is missing from the joint states received so far: {known}")]
     Missing { joint: String, known: String },

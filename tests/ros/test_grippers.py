@@ -36,6 +36,8 @@ def at_start(peer):
     cell.wait_ready()
     assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
     wait_for(lambda: cell.arm() == READY and cell.can_z == 0.0, "the start position")
+    # The arm has jumped there: until the node has seen it too, it would plan from where the arm was.
+    time.sleep(0.5)
     return cell
 
 

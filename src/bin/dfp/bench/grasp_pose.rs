@@ -16,7 +16,7 @@ use diffusion_field_planner::optimizer::{
     Configuration, ConfigurationProblem, ConfigurationSettings,
 };
 use diffusion_field_planner::planner::verify::{Verifier, VerifySettings};
-use diffusion_field_planner::planner::{grasp_configurations, keep_arm_clear};
+use diffusion_field_planner::planner::{grasp_configurations, keep_arm_clear, keeps_grasp};
 use diffusion_field_planner::robot::RobotModel;
 use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
 use nalgebra::Isometry3;
@@ -95,6 +95,8 @@ struct Tally {
     slips: usize,
     poses: usize,
     cheapest_valid: usize,
+    /// Of the cheapest that the planner's own filter of grasps lets pass.
+    cheapest_kept_valid: usize,
     time_s: f64,
 }
 
@@ -128,7 +130,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             args.seed,
             hardware()
         );
-        println!("mug      | way                   starts | all samples  cheapest | collide  slip | ms a sample");
+        println!("mug      | way                   starts | all samples  cheapest  cheapest kept | collide  slip | ms a sample");
     }
     for way_up in [WayUp::Upright, WayUp::Flipped] {
         for way in Way::ALL {
@@ -153,14 +155,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn print(args: &Args, way_up: WayUp, way: Way, starts: usize, tally: &Tally) {
     let share = |count: usize, of: usize| count as f64 / of.max(1) as f64;
-    let (all, cheapest) = (
+    let (all, cheapest, kept) = (
         share(tally.valid, tally.samples),
         share(tally.cheapest_valid, tally.poses),
+        share(tally.cheapest_kept_valid, tally.poses),
     );
     let ms = 1e3 * tally.time_s / tally.samples.max(1) as f64;
     if args.json {
         let row = json!({
-            "name": "grasp_pose", "mug": way_up.name(), "way": way.name(), "starts": starts, "all": all, "cheapest": cheapest,
+            "name": "grasp_pose", "mug": way_up.name(), "way": way.name(), "starts": starts, "all": all, "cheapest": cheapest, "cheapest_kept": kept,
             "collide": share(tally.collides, tally.samples), "slip": share(tally.slips, tally.samples), "ms_a_sample": ms,
             "poses": args.poses, "samples": args.samples, "mugs": args.mugs, "seed": args.seed, "hardware": hardware(),
         });
@@ -168,7 +171,7 @@ fn print(args: &Args, way_up: WayUp, way: Way, starts: usize, tally: &Tally) {
         return;
     }
     println!(
-        "{:<8} | {:<21} {starts:>6} | {all:>11.3} {cheapest:>9.3} | {:>7.3} {:>5.3} | {ms:>6.2}",
+        "{:<8} | {:<21} {starts:>6} | {all:>11.3} {cheapest:>9.3} {kept:>14.3} | {:>7.3} {:>5.3} | {ms:>6.2}",
         way_up.name(),
         way.name(),
         share(tally.collides, tally.samples),
@@ -209,6 +212,9 @@ impl Bench<'_> {
             .objects
             .push(SceneObject::new("mug", exact, *world_from_object));
         tally.poses += 1;
+        let kept = samples
+            .iter()
+            .position(|sample| self.is_kept(sample, mug, world_from_object));
         for (rank, sample) in samples.iter().enumerate() {
             let outcome = self.judged(sample, &mug.item, world_from_object, &scene)?;
             let valid = usize::from(outcome == Outcome::Holds);
@@ -218,6 +224,9 @@ impl Bench<'_> {
             tally.slips += usize::from(outcome == Outcome::Slips);
             if rank == 0 {
                 tally.cheapest_valid += valid;
+            }
+            if Some(rank) == kept {
+                tally.cheapest_kept_valid += valid;
             }
         }
         Ok(())
@@ -292,6 +301,18 @@ impl Bench<'_> {
         Ok(found)
     }
 
+    /// Whether the planner would offer the grasp of a sample: by the object's mesh, as it has nothing else.
+    fn is_kept(&self, sample: &Configuration, mug: &Mug, world_from_object: &Pose) -> bool {
+        let pose = world_from_object.inverse() * self.world_from_gripper(sample);
+        keeps_grasp(&mug.item.model, &pose)
+    }
+
+    fn world_from_gripper(&self, sample: &Configuration) -> Pose {
+        let gripper = self.robot.gripper.as_ref();
+        let tool_from_gripper = gripper.map_or_else(Pose::identity, |g| g.tool_from_gripper);
+        self.robot.kinematics.tool_pose(&sample.q) * tool_from_gripper
+    }
+
     /// Joint limits and collision by the independent verifier, the grasp by the judge on the exact solid.
     fn judged(
         &mut self,
@@ -301,9 +322,7 @@ impl Bench<'_> {
         scene: &Scene,
     ) -> anyhow::Result<Outcome> {
         let gripper = self.robot.gripper.as_ref().context("no gripper")?;
-        let world_from_gripper =
-            self.robot.kinematics.tool_pose(&sample.q) * gripper.tool_from_gripper;
-        let object_from_gripper = world_from_object.inverse() * world_from_gripper;
+        let object_from_gripper = world_from_object.inverse() * self.world_from_gripper(sample);
         let outcome =
             Judge::new(&mug.object.solid, &gripper.geometry).outcome(&object_from_gripper);
         if outcome != Outcome::Holds {

@@ -122,6 +122,7 @@ fn particles_only(joint_grasp: bool) -> PlannerSettings {
         tree_seeds: 0,
         // One round: the next batch is the next try.
         margin_shares: vec![0.3],
+        tries: 1,
         ..PlannerSettings::default()
     }
 }

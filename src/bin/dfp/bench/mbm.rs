@@ -95,6 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut settings = PlannerSettings::default();
     if args.pure {
         settings.tree_seeds = 0;
+        settings.tries = 1;
     }
     if args.langevin {
         settings.optimizer.sampling = Sampling::Langevin;
