@@ -94,8 +94,12 @@ pub fn between_surfaces_with_room(
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
 ) -> Vec<GraspOffer> {
     const DRAWS_EACH: u64 = 256;
+    // Nothing learnt drew them, so the contact must be the better.
+    const CONE_DEG: f64 = 25.0;
     let settings = SamplerSettings {
         max_rounds: 2,
+        contact_cone_deg: CONE_DEG,
+        face_cone_deg: CONE_DEG,
         ..filter()
     };
     let pairs = object.contact_pairs();
