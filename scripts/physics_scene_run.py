@@ -22,8 +22,9 @@ from trajectory_msgs.msg import JointTrajectory
 from vision_msgs.msg import Detection3DArray
 
 NODE = "diffusion_field_planner"
-STARTUP_S, RESULT_S, WATCH_WALL_S = 60.0, 180.0, 60.0
+STARTUP_S, RESULT_S, WATCH_WALL_S, DRAIN_WALL_S = 60.0, 180.0, 60.0, 0.5
 RESEND_S, SENDINGS = 10.0, 4
+SAME_TIME_S, DISCOVERY_WALL_S = 0.2, 3.0
 # How long the end is watched, s of the simulation; the object comes to rest before the start.
 WATCHED_S, SETTLED_S = 2.0, 0.3
 Result = PlanGraspMotion.Result
@@ -124,6 +125,11 @@ class SceneRunner:
             goal.place_pose = place_message(place)
         before = self.samples[-1]
         result = self._result(programs, goal)
+        if result.error_code == Result.UNKNOWN_OBJECT:
+            # The planner has not discovered yet who tells it where the object is.
+            discovered = time.monotonic() + DISCOVERY_WALL_S
+            self._wait(programs, lambda: time.monotonic() > discovered, "the planner's discovery", WATCH_WALL_S)
+            result = self._result(programs, goal)
         if result.error_code != Result.NONE and not self.marks:
             return {"executed": False, "success": False, "outcome": error_name(result), "message": result.error_msg}
         return self._judge(programs, problem, before, result)
@@ -146,6 +152,9 @@ class SceneRunner:
         raise last
 
     def _judge(self, programs, problem, before, result):
+        # Samples that are still on their way when the result is here were taken before the end.
+        drained = time.monotonic() + DRAIN_WALL_S
+        self._wait(programs, lambda: time.monotonic() > drained, "the last samples", WATCH_WALL_S)
         end_s = self.samples[-1].time_s
         self.marks.append((end_s, "watch"))
         self._wait(programs, lambda: self.samples[-1].time_s > end_s + WATCHED_S, "the end to be watched", WATCH_WALL_S)
@@ -188,18 +197,20 @@ class SceneRunner:
     def _forget(self):
         # The truth over time, and when what began: (time, trajectory | gripper | watch).
         self.samples, self.marks = [], []
-        self._object, self._stage = None, None
+        self._object, self._object_s, self._stage = None, 0.0, None
 
     def _on_poses(self, message):
         for detection in message.detections:
             if detection.id == getattr(self, "object_id", None):
                 p, q = detection.results[0].pose.pose.position, detection.results[0].pose.pose.orientation
                 self._object = np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
+                self._object_s = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
 
     def _on_inspection(self, message):
-        if self._object is None:
-            return
         told = json.loads(message.data)
+        # A pose from another time is the last of the scene before, which may have had the same object.
+        if self._object is None or abs(told["time_s"] - self._object_s) > SAME_TIME_S:
+            return
         if self.samples and told["time_s"] < self.samples[-1].time_s:
             # Those before were the last of the scene before.
             self.samples.clear()
