@@ -6,7 +6,7 @@ use rand_distr::StandardNormal;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use crate::field::{CandidateSettings, Candidates, Failure, FingerFace, Label, LabelLimits};
+use crate::field::{CandidateSettings, FacingPoints, Failure, FingerFace, Label, LabelLimits};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 use crate::scene::{SignedDistance, TriangleMesh};
@@ -35,13 +35,14 @@ pub struct AntipodalSettings {
 
 impl Default for AntipodalSettings {
     fn default() -> Self {
+        let drawing = CandidateSettings::default();
         Self {
-            cone_deg: 15.0,
+            cone_deg: drawing.cone_deg,
             contact_cone_deg: 18.0,
             slip_cone_deg: 75.0,
-            jaw_margin_m: 0.006,
-            depth_m: [0.003, 0.020],
-            shift_m: 0.004,
+            jaw_margin_m: drawing.jaw_margin_m,
+            depth_m: drawing.depth_m,
+            shift_m: drawing.shift_m,
             clearance_m: 0.0015,
             max_candidates: 120_000,
         }
@@ -104,7 +105,8 @@ pub fn labelled_grasps(
     seed: u64,
 ) -> LabelledGrasps {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let drawn = Candidates::new(solid, surface, gripper, settings.candidates());
+    let drawing = settings.candidates();
+    let facing = FacingPoints::new(solid, surface, gripper, drawing);
     let face = FingerFace::new(gripper);
     let limits = settings.label_limits();
     let mut grasps = LabelledGrasps::default();
@@ -114,12 +116,12 @@ pub fn labelled_grasps(
         if grasps.holding.len() == counts.holding && grasps.failing.len() == counts.failing {
             break;
         }
-        let Some(contacts) = drawn.contacts(&mut rng) else {
+        let Some(contacts) = facing.pair(&mut rng) else {
             continue;
         };
         for _ in 0..ROLLS_PER_PAIR {
             tried += 1;
-            let mut pose = drawn.grasp(contacts, &mut rng);
+            let mut pose = drawing.grasp(gripper, contacts, &mut rng);
             let knocked = grasps.failing.len() < counts.failing && rng.random_bool(KNOCKED_SHARE);
             if knocked {
                 pose = knock(&pose, gripper, &mut rng);
@@ -151,7 +153,7 @@ impl AntipodalSettings {
     /// How candidates are drawn.
     fn candidates(&self) -> CandidateSettings {
         CandidateSettings {
-            cone_rad: self.cone_deg.to_radians(),
+            cone_deg: self.cone_deg,
             jaw_margin_m: self.jaw_margin_m,
             depth_m: self.depth_m,
             shift_m: self.shift_m,

@@ -24,7 +24,7 @@ pub mod weights;
 pub mod network;
 
 pub use baked::BakedField;
-pub use candidates::{CandidateSettings, Candidates};
+pub use candidates::{CandidateSettings, FacingPoints};
 pub use finger_face::{Failure, FingerFace, Label, LabelLimits};
 pub use near::NearSurface;
 pub use object::{ObjectError, ObjectModel};

@@ -8,7 +8,7 @@ use rand_pcg::Pcg64Mcg;
 use thiserror::Error;
 
 use super::contact::exits_along;
-use super::{BakedField, CandidateSettings, Candidates, Grasp, GraspNetwork, NearSurface};
+use super::{BakedField, CandidateSettings, FacingPoints, Grasp, GraspNetwork, NearSurface};
 use crate::robot::{cover_held, Sphere};
 use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid};
@@ -156,7 +156,7 @@ impl ObjectModel {
         self.contact_pairs.get_or_init(|| {
             let (surface, gripper) = (self.near_surface(0.0), &self.field.settings().gripper);
             let settings = CandidateSettings::default();
-            Candidates::new(&surface, &self.mesh, gripper, settings).pairs(CONTACT_PAIRS, 0)
+            FacingPoints::new(&surface, &self.mesh, gripper, settings).pairs(CONTACT_PAIRS, 0)
         })
     }
 

@@ -82,8 +82,8 @@ impl Planner {
         running: Option<&Running>,
         observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Plan, PlanError> {
-        validate(&self.robot, request)?;
         let mut session = Session::new(request.time_limit, observe);
+        validate(&self.robot, request)?;
         let mut tries = Tries {
             number: 0,
             rng: Pcg64Mcg::seed_from_u64(request.seed),

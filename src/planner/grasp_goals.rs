@@ -92,7 +92,7 @@ impl GraspSearch<'_, '_> {
         match &request.goal {
             Goal::Grasp { object, .. } => {
                 for source in Source::ALL.into_iter().skip(self.number) {
-                    let goals = self.from(source, object)?;
+                    let goals = self.at_grasps_of(source, object)?;
                     if !goals.is_empty() {
                         return Ok(goals);
                     }
@@ -123,21 +123,22 @@ impl GraspSearch<'_, '_> {
         Err(self.why_none())
     }
 
-    /// Goals at grasps of one source.
-    fn from(&mut self, source: Source, object: &ObjectModel) -> Result<Vec<FoundGoal>, PlanError> {
+    fn at_grasps_of(
+        &mut self,
+        source: Source,
+        object: &ObjectModel,
+    ) -> Result<Vec<FoundGoal>, PlanError> {
         let (count, seed) = (self.settings.grasp_samples, self.rng.random());
         let (world, at_object) = (&*self.world, self.request.goal.world_from_object());
         let site = self.site.as_ref();
         let has_room = |poses: &[Pose]| hand::has_room(world, &at_object, site, poses);
         let offers = match source {
-            Source::Kept | Source::WithArm => grasps::kept(object),
+            Source::Kept => grasps::kept(object),
             Source::Shape if !self.settings.shape_grasps => return Ok(Vec::new()),
             Source::Shape => grasps::between_surfaces_with_room(object, count, seed, has_room),
+            Source::WithArm => return self.with_arm(object, &grasps::kept(object)),
             Source::Drawn => grasps::sample_with_room(object, count, seed, has_room),
         };
-        if source == Source::WithArm {
-            return self.with_arm(object, &offers);
-        }
         self.counts.offered += offers.len();
         self.at_offers(offers)
     }

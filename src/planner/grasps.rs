@@ -10,7 +10,7 @@ use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
 use crate::field::{
     final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, CandidateSettings,
-    Candidates, Grasp, ObjectModel, SamplerSettings,
+    Grasp, ObjectModel, SamplerSettings,
 };
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
@@ -68,21 +68,12 @@ pub fn sample_with_room(
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
 ) -> Vec<GraspOffer> {
     const DRAWS_EACH: u64 = 8;
-    let settings = SamplerSettings {
-        max_rounds: 2,
-        ..diverse()
-    };
-    let draw = |numbers: Range<u64>| {
-        let numbers = DRAWS_EACH * numbers.start..DRAWS_EACH * numbers.end;
+    let settings = diverse();
+    let draw = |numbers| {
         let drawn = sample_poses(&object.field, &settings, numbers, seed);
-        let poses: Vec<Pose> = drawn.iter().map(|(pose, _)| *pose).collect();
-        let room = drawn.into_iter().zip(has_room(&poses));
-        room.filter(|(_, room)| *room)
-            .map(|(pose, _)| pose)
-            .collect()
+        drawn.into_iter().map(|(pose, _)| pose).collect()
     };
-    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
-    offers(&select_grasps(&surface, gripper, &settings, count, draw))
+    select_with_room(object, &settings, count, DRAWS_EACH, draw, has_room)
 }
 
 /// Grasps that the object's shape allows and the field rates, among those that `has_room` lets pass. Tilts of which the field draws
@@ -97,7 +88,6 @@ pub fn between_surfaces_with_room(
     // Nothing learnt drew them, so the contact must be the better.
     const CONE_DEG: f64 = 25.0;
     let settings = SamplerSettings {
-        max_rounds: 2,
         contact_cone_deg: CONE_DEG,
         face_cone_deg: CONE_DEG,
         ..filter()
@@ -106,26 +96,43 @@ pub fn between_surfaces_with_room(
     if pairs.is_empty() {
         return Vec::new();
     }
-    let (surface, field) = (object.near_surface(0.0), &object.field);
-    let gripper = &field.settings().gripper;
-    let shape = Candidates::new(
-        &surface,
-        &object.mesh,
-        gripper,
+    let (drawing, gripper) = (
         CandidateSettings::default(),
+        &object.field.settings().gripper,
     );
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let draw = |numbers: Range<u64>| {
-        let numbers = DRAWS_EACH * numbers.start..DRAWS_EACH * numbers.end;
         let pairs = numbers.map(|number| pairs[number as usize % pairs.len()]);
-        let drawn: Vec<Pose> = pairs.map(|pair| shape.grasp(pair, &mut rng)).collect();
+        pairs
+            .map(|pair| drawing.grasp(gripper, pair, &mut rng))
+            .collect()
+    };
+    select_with_room(object, &settings, count, DRAWS_EACH, draw, has_room)
+}
+
+/// Those of many drawn poses that have room and pass the filter, by the field's energy; `draws_each` are drawn for each that is wanted.
+fn select_with_room(
+    object: &ObjectModel,
+    settings: &SamplerSettings,
+    count: usize,
+    draws_each: u64,
+    mut draw: impl FnMut(Range<u64>) -> Vec<Pose>,
+    has_room: impl Fn(&[Pose]) -> Vec<bool>,
+) -> Vec<GraspOffer> {
+    let settings = SamplerSettings {
+        max_rounds: 2,
+        ..settings.clone()
+    };
+    let rated = |numbers: Range<u64>| {
+        let drawn = draw(draws_each * numbers.start..draws_each * numbers.end);
         let room = has_room(&drawn);
         let with_room = drawn.into_iter().zip(room).filter(|(_, room)| *room);
         let poses: Vec<Pose> = with_room.map(|(pose, _)| pose).collect();
-        let energies = final_energies(field, &settings, &poses);
+        let energies = final_energies(&object.field, &settings, &poses);
         poses.into_iter().zip(energies).collect()
     };
-    offers(&select_grasps(&surface, gripper, &settings, count, draw))
+    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
+    offers(&select_grasps(&surface, gripper, &settings, count, rated))
 }
 
 /// A pose that the optimiser came to, if it passes the filter that samples of the field pass.

@@ -151,8 +151,16 @@ pub fn crowding(world: &World, world_from_object: &Pose) -> Option<(String, f64)
     const ABOVE_M: f64 = 0.005;
     let (object, _) = world.target.as_ref()?;
     let above = Pose::translation(0.0, 0.0, ABOVE_M) * world_from_object;
+    let may_touch = |obstacle: &str| {
+        let pair = [object.name.as_str(), obstacle];
+        let pairs = world.allowed_collisions.iter();
+        let mut either = pairs.flat_map(|(a, b)| [[a, b], [b, a]]);
+        either.any(|[a, b]| [a.as_str(), b.as_str()] == pair)
+    };
     let others = world.scene.objects.iter().filter(|obstacle| {
-        !world.supports.contains(&obstacle.name) && is_near(obstacle, object, world_from_object)
+        !world.supports.contains(&obstacle.name)
+            && !may_touch(&obstacle.name)
+            && is_near(obstacle, object, world_from_object)
     });
     let depths = others.map(|obstacle| {
         let depth = |ball: &Sphere| {

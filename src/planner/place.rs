@@ -102,13 +102,7 @@ impl PlaceSite {
             ..request.clone()
         };
         let mut world = World::lay_out(robot, &there, settings, grids)?;
-        let allowed = |obstacle: &String| {
-            let pairs = request.allowed_collisions.iter();
-            pairs.flat_map(|(a, b)| [a, b]).any(|name| name == obstacle)
-        };
-        if let Some((obstacle, missing_m)) =
-            crowding(&world, &world_from_object).filter(|(obstacle, _)| !allowed(obstacle))
-        {
+        if let Some((obstacle, missing_m)) = crowding(&world, &world_from_object) {
             let reason = format!(
                 "at its place '{}' would stand too near '{obstacle}' to be let down: {:.1} mm more are needed",
                 object.name,

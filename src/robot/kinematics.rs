@@ -266,3 +266,31 @@ impl KinematicModel {
         pose
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::difference;
+    use crate::robot::toy_robots::{self, shipped};
+
+    #[test]
+    fn the_body_before_the_tool_is_where_their_joint_lets_it_be() {
+        const PLACES: usize = 5;
+        let robot = shipped("panda");
+        let kinematics = &robot.kinematics;
+        let (body, places) = kinematics.before_tool(&robot.limits, PLACES).unwrap();
+        let (low, high) = robot.limits.sampling_range(6);
+        let mut state = kinematics.new_state();
+        for (k, place) in places.iter().enumerate() {
+            let last = low + (high - low) * k as f64 / (PLACES - 1) as f64;
+            let q = [0.3, -0.5, 0.2, -1.9, 0.4, 1.7, last].map(|q| Lanes::splat(q as f32));
+            kinematics.forward(&q, &mut state);
+            let [hand, before] = [kinematics.tool_body(), body].map(|b| state.bodies[b].pose(0));
+            let error = difference(&(hand.inverse() * before).cast(), place).norm();
+            assert!(error < 1e-5, "{error}");
+        }
+        let robot = toy_robots::one_joint();
+        let before = robot.kinematics.before_tool(&robot.limits, PLACES);
+        assert!(before.is_none(), "before it there is the base");
+    }
+}

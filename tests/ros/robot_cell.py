@@ -16,6 +16,7 @@ from rclpy.action import ActionClient
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import UInt32
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from unique_identifier_msgs.msg import UUID
 
@@ -210,6 +211,19 @@ class Cell:
         request = SetParameters.Request(parameters=[parameter])
         result = self.peer.call(SetParameters, self.NODE + "/set_parameters", request).results[0]
         return result.successful, result.reason
+
+
+def at_start(peer):
+    """The running cell, with arm and can where they were at its start."""
+    cell = Cell(peer)
+    cell.wait_ready()
+    jumps = cell.arm() != READY
+    assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
+    wait_for(lambda: cell.arm() == READY and cell.can_z == 0.0, "the start position")
+    if jumps:
+        # Until the node has seen it too, it would plan from where the arm was.
+        time.sleep(0.5)
+    return cell
 
 
 def goal(**fields):

@@ -13,7 +13,7 @@ from diffusion_field_planner.srv import ListObjects
 from py_trees.blackboard import Blackboard
 from py_trees.common import Status
 from rclpy.action import ActionServer
-from robot_cell import BASE, CAN_POSITION, JOINTS, LATCHED, READY, Cell, pose_at, started, wait_still
+from robot_cell import BASE, CAN_POSITION, JOINTS, LATCHED, READY, at_start, pose_at, started, wait_still
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -36,11 +36,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def cell(folder, peer):
-    cell = Cell(peer)
-    cell.wait_ready()
-    assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
-    wait_for(lambda: cell.arm() == READY, "the start position")
-    wait_for(lambda: cell.can_z is not None and off_m(cell, CAN_POSITION) < 1e-6, "the can where it was")
+    cell = at_start(peer)
+    wait_for(lambda: off_m(cell, CAN_POSITION) < 1e-6, "the can where it was")
     cell.statuses = []
     peer.create_subscription(PlannerStatus, cell.NODE + "/status", cell.statuses.append, LATCHED)
     wait_for(lambda: cell.statuses, "the planner's status")

@@ -6,7 +6,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from conftest import wait_for
 from diffusion_field_planner.action import PlanGraspMotion
-from robot_cell import READY, Cell, goal, running, started, wait_still
+from robot_cell import READY, at_start, goal, running, started, wait_still
 from std_srvs.srv import SetBool, Trigger
 
 Result = PlanGraspMotion.Result
@@ -22,10 +22,7 @@ def programs(tmp_path_factory):
 
 @pytest.fixture(params=["action", "topic"])
 def cell(programs, peer, request):
-    cell = Cell(peer)
-    cell.wait_ready()
-    assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
-    wait_for(lambda: cell.arm() == READY and cell.can_z == 0.0, "the start position")
+    cell = at_start(peer)
     assert cell.set_parameter("controller.mode", request.param) == (True, "")
     cell.mode = request.param
     return cell

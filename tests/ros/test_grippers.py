@@ -9,8 +9,7 @@ from conftest import wait_for
 from control_msgs.action import ParallelGripperCommand
 from diffusion_field_planner.action import PlanGraspMotion
 from franka_msgs.action import Grasp, Move
-from robot_cell import READY, Cell, PlannerNode, SimArm, goal, write_can, write_scene
-from std_srvs.srv import Trigger
+from robot_cell import PlannerNode, SimArm, at_start, goal, write_can, write_scene
 
 Result = PlanGraspMotion.Result
 FAST = dict(plan_only=False, use_gripper=True, velocity_scaling=1.0, acceleration_scaling=1.0, lift_distance=0.05)
@@ -29,16 +28,6 @@ def planner(folder, *parameters):
     (folder / "objects.yaml").write_text("objects: {can: {mesh: can.obj, scale: 0.001}}")
     known = [f"scene.file:={write_scene(folder)}", f"objects.file:={folder}/objects.yaml"]
     return PlannerNode(*known, "gripper.timeout:=2.0", *parameters)
-
-
-def at_start(peer):
-    cell = Cell(peer)
-    cell.wait_ready()
-    assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
-    wait_for(lambda: cell.arm() == READY and cell.can_z == 0.0, "the start position")
-    # The arm has jumped there: until the node has seen it too, it would plan from where the arm was.
-    time.sleep(0.5)
-    return cell
 
 
 class FrankaGripper(ServerNode):

@@ -16,7 +16,7 @@ from robot_cell import (
     JOINTS,
     LATCHED,
     READY,
-    Cell,
+    at_start,
     goal,
     pose_at,
     running,
@@ -40,10 +40,7 @@ def programs(tmp_path_factory):
 
 @pytest.fixture
 def cell(programs, peer):
-    cell = Cell(peer)
-    cell.wait_ready()
-    assert peer.call(Trigger, "/sim_arm/reset", Trigger.Request()).success
-    wait_for(lambda: cell.arm() == READY and cell.can_z == 0.0, "the start position")
+    cell = at_start(peer)
     for name, value in [("planning.on_new_goal", "preempt"), ("failure_status", "abort")]:
         assert cell.set_parameter(name, value) == (True, "")
     return cell
