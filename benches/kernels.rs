@@ -258,8 +258,8 @@ fn kernels(c: &mut Criterion) {
     .expect("the Panda");
     println!(
         "panda: {} spheres in {} groups",
-        panda.collision.spheres.len(),
-        panda.collision.groups.len()
+        panda.collision.scene.spheres.len(),
+        panda.collision.scene.groups.len()
     );
     measure_motion(c, "panda", &panda);
     measure_setting(c, "panda", &panda, &table_setting());
@@ -273,8 +273,8 @@ fn kernels(c: &mut Criterion) {
         let model = &robot.collision;
         println!(
             "spherized: {} spheres in {} groups, {} pairs",
-            model.spheres.len(),
-            model.groups.len(),
+            model.scene.spheres.len(),
+            model.scene.groups.len(),
             model.self_pairs.len()
         );
         for setting in benchmark_settings(folder) {

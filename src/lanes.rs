@@ -9,6 +9,9 @@ use wide::i32x16;
 /// Configurations evaluated together.
 pub const LANES: usize = 16;
 
+/// Bit mask of all lanes.
+pub const ALL_LANES: u32 = 0xffff;
+
 /// One f32 per configuration.
 pub type Lanes = wide::f32x16;
 

@@ -52,7 +52,7 @@ pub(crate) fn assert_gradient_matches(
         robot.name
     );
     assert!(
-        nonzero * 50 > total || robot.collision.spheres.is_empty(),
+        nonzero * 50 > total || robot.collision.scene.spheres.is_empty(),
         "{}: only {nonzero} of {total} are not 0",
         robot.name
     );

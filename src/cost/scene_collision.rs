@@ -5,12 +5,9 @@
 //! Ratliff et al. 2009). The base stands where it stands and is left out.
 
 use super::active_set::{for_each_bit, ActiveSet};
-use crate::lanes::{cross, horizontal_max, mul_add, splat, Lanes, Lanes3, ZERO, ZERO3};
+use crate::lanes::{cross, mul_add, splat, Lanes, Lanes3, ALL_LANES, ZERO, ZERO3};
 use crate::robot::{BodyWrenches, CollisionModel, KinematicState, Sphere, SphereGroup};
 use crate::scene::LaneScene;
-
-/// Bits of all lanes.
-const ALL_LANES: u32 = 0xffff;
 
 /// Spheres against obstacles, laid out for sixteen configurations at once.
 #[derive(Clone, Debug)]
@@ -39,6 +36,7 @@ impl SceneCollision {
     /// Tables for a robot in a scene.
     pub fn new(model: &CollisionModel, scene: LaneScene) -> Self {
         let groups: Vec<SphereGroup> = model
+            .scene
             .groups
             .iter()
             .filter(|g| g.body > 0)
@@ -52,7 +50,7 @@ impl SceneCollision {
         }
         Self {
             scene,
-            spheres: model.spheres.clone(),
+            spheres: model.scene.spheres.clone(),
             groups,
             links: model.links.clone(),
             tested,
@@ -133,7 +131,6 @@ impl SceneCollision {
         value: &mut Lanes,
         min_distance: &mut Lanes,
     ) {
-        let widest = horizontal_max(activation_m);
         let inverse = splat(1.0) / activation_m;
         let inverse2 = inverse * inverse;
         let obstacles = self.scene.obstacles();
@@ -148,15 +145,16 @@ impl SceneCollision {
             for sphere in &self.spheres[group.spheres.clone()] {
                 let center = frame.point(sphere.center_m);
                 let radius = splat(sphere.radius_m);
-                let reach = splat(sphere.radius_m + widest);
+                let reach = radius + activation_m;
                 let mut force = ZERO3;
                 let mut touched = false;
                 for_each_bit(row, |obstacle| {
                     let obstacle = &obstacles[obstacle];
-                    if !obstacle.is_near(&center, reach).any() {
+                    let near = obstacle.is_near(&center, reach).to_bitmask();
+                    if near == 0 {
                         return;
                     }
-                    let (distance, gradient) = obstacle.distance_and_gradient(&center);
+                    let (distance, gradient) = obstacle.distance_and_gradient(&center, near);
                     let distance = distance - radius;
                     nearest = nearest.fast_min(distance);
                     let depth = (activation_m - distance).fast_max(ZERO);
@@ -231,13 +229,15 @@ impl SceneCollision {
     pub fn clearance(&self, state: &KinematicState, lane: usize) -> Option<SceneClearance> {
         let mut best = None;
         let mut smallest = f32::INFINITY;
-        for (index, group) in self.groups.iter().enumerate() {
+        // The hand first: it is nearest most often, and what is further away than the nearest so far is passed over.
+        for (index, group) in self.groups.iter().enumerate().rev() {
             let frame = &state.bodies[group.body];
             let around = frame.point(group.center_m);
             for_each_bit(self.tested.row(index), |obstacle| {
                 let shape = &self.scene.obstacles()[obstacle];
-                let distance_to =
-                    |center: &Lanes3| shape.distance_and_gradient(center).0.as_array()[lane];
+                let distance_to = |center: &Lanes3| {
+                    shape.distance_and_gradient(center, 1 << lane).0.as_array()[lane]
+                };
                 // A bounding sphere that is further away holds nothing nearer; beyond a grid's cube its distance grows
                 // faster than the way gone, so the cube is what counts. Inside a shape every sphere is looked at.
                 let reach = splat((smallest + group.radius_m).max(INSIDE_M));
@@ -327,12 +327,12 @@ mod tests {
     fn exact_distance(robot: &crate::robot::RobotModel, q: &[f64]) -> f64 {
         let scene = scene();
         let mut smallest = f64::INFINITY;
-        for group in robot.collision.groups.iter().filter(|g| g.body > 0) {
+        for group in robot.collision.scene.groups.iter().filter(|g| g.body > 0) {
             let link = &robot.collision.links[group.link];
             let (_, body_from_link) = robot.kinematics.body_of_link(link).unwrap();
             let world_from_body =
                 robot.kinematics.forward_kinematics(q, link).unwrap() * body_from_link.inverse();
-            for sphere in &robot.collision.spheres[group.spheres.clone()] {
+            for sphere in &robot.collision.scene.spheres[group.spheres.clone()] {
                 let center = world_from_body * Point3::from(sphere.center_m.map(f64::from));
                 for object in &scene.objects {
                     smallest = smallest.min(object.distance(&center) - f64::from(sphere.radius_m));
@@ -346,7 +346,7 @@ mod tests {
     fn distances_and_masks_agree_with_double_precision() {
         for robot in toy_robots::all() {
             let cost = SceneCollision::new(&robot.collision, LaneScene::from_scene(&scene()));
-            if robot.collision.groups.is_empty() {
+            if robot.collision.scene.groups.is_empty() {
                 continue;
             }
             for seed in 0..6 {
@@ -370,7 +370,12 @@ mod tests {
                 for (lane, q) in single.iter().enumerate() {
                     let exact = exact_distance(&robot, q);
                     let found = f64::from(nearest.to_array()[lane]);
-                    let moving = robot.collision.groups.iter().all(|g| !g.static_in_world);
+                    let moving = robot
+                        .collision
+                        .scene
+                        .groups
+                        .iter()
+                        .all(|g| !g.static_in_world);
                     if exact < 0.19 && moving {
                         assert!((found - exact).abs() < 5e-6, "{found} {exact}");
                     }

@@ -1,12 +1,14 @@
 //! Distance of the robot's spheres to each other.
 //!
-//! The same quadratic cost as towards the scene, over the link pairs that are not allowed to touch.
+//! The same quadratic cost as towards the scene, over the link pairs that are not allowed to touch: of spheres, or of the links as a
+//! whole where a table over the two joints between them knows their distance.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::active_set::{for_each_bit, ActiveSet};
 use crate::lanes::{cross, dot, horizontal_max, scale, splat, sub, Lanes, Lanes3, ZERO, ZERO3};
-use crate::robot::{BodyWrenches, CollisionModel, KinematicState, Sphere, SphereGroup};
+use crate::robot::{BodyWrenches, CollisionModel, KinematicState, PairTable, Sphere, SphereGroup};
 
 /// Squared distances below this have no direction, m^2.
 const TINY_M2: f32 = 1e-10;
@@ -19,6 +21,7 @@ pub struct SelfCollision {
     /// Of groups, sorted by their links.
     pairs: Vec<(usize, usize)>,
     link_pairs: Vec<LinkPair>,
+    tables: Vec<Arc<PairTable>>,
     links: Vec<String>,
 }
 
@@ -40,14 +43,15 @@ pub struct SelfClearance {
 impl SelfCollision {
     /// Tables for a robot.
     pub fn new(model: &CollisionModel) -> Self {
-        let links_of = |&(a, b): &(usize, usize)| (model.groups[a].link, model.groups[b].link);
+        let links_of =
+            |&(a, b): &(usize, usize)| (model.own.groups[a].link, model.own.groups[b].link);
         let mut pairs = model.self_pairs.clone();
         pairs.sort_by_key(|pair| (links_of(pair), *pair));
         let mut link_pairs: Vec<LinkPair> = Vec::new();
         let mut first = 0;
         for same in pairs.chunk_by(|x, y| links_of(x) == links_of(y)) {
             let side = |of: fn(&(usize, usize)) -> usize| {
-                around(same.iter().map(|pair| &model.groups[of(pair)]))
+                around(same.iter().map(|pair| &model.own.groups[of(pair)]))
             };
             if let (Some(a), Some(b)) = (side(|p| p.0), side(|p| p.1)) {
                 link_pairs.push(LinkPair {
@@ -58,21 +62,25 @@ impl SelfCollision {
             first += same.len();
         }
         Self {
-            spheres: model.spheres.clone(),
-            groups: model.groups.clone(),
+            spheres: model.own.spheres.clone(),
+            groups: model.own.groups.clone(),
             pairs,
             link_pairs,
+            tables: model.tables.clone(),
             links: model.links.clone(),
         }
     }
 
     /// Lets two links touch. Names that do not exist are left alone.
     pub fn allow(&mut self, link_a: &str, link_b: &str) {
-        let name = |side: &SphereGroup| self.links[side.link].as_str();
-        self.link_pairs.retain(|links| {
-            let pair = (name(&links.around.0), name(&links.around.1));
+        let stays = |a: usize, b: usize| {
+            let pair = (self.links[a].as_str(), self.links[b].as_str());
             pair != (link_a, link_b) && pair != (link_b, link_a)
-        });
+        };
+        self.link_pairs
+            .retain(|links| stays(links.around.0.link, links.around.1.link));
+        self.tables
+            .retain(|table| stays(table.links.0, table.links.1));
     }
 
     /// The pairs of groups whose links may come nearer than `reach` in any lane.
@@ -158,6 +166,15 @@ impl SelfCollision {
         let inverse = splat(1.0) / activation_m;
         let inverse2 = inverse * inverse;
         let (mut cost, mut nearest) = (ZERO, *min_distance);
+        for table in &self.tables {
+            let distance = table.pull(state, wrenches, |distance| {
+                let depth = (activation_m - distance).fast_max(ZERO);
+                let slope = depth * inverse2;
+                cost = (depth * slope).mul_add(splat(0.5), cost);
+                -slope
+            });
+            nearest = nearest.fast_min(distance);
+        }
         for_each_bit(active.row(0), |pair| {
             let (a, b) = self.groups_of(pair);
             if !self.is_near(state, (a, b), widest) {
@@ -217,6 +234,9 @@ impl SelfCollision {
     pub fn in_collision(&self, state: &KinematicState, margin_m: Lanes) -> u32 {
         let margin_m = margin_m.fast_max(ZERO);
         let mut colliding = 0;
+        for table in &self.tables {
+            colliding |= table.distance_m(state).simd_lt(margin_m).to_bitmask();
+        }
         for pair in self.near_pairs(state, margin_m) {
             let groups = self.groups_of(pair);
             if self.is_near(state, groups, margin_m) {
@@ -232,6 +252,10 @@ impl SelfCollision {
     /// Whether any lane collides; stops at the first pair of groups that does.
     pub fn any_in_collision(&self, state: &KinematicState, margin_m: Lanes) -> bool {
         let margin_m = margin_m.fast_max(ZERO);
+        let near = |table: &Arc<PairTable>| table.distance_m(state).simd_lt(margin_m).any();
+        if self.tables.iter().any(near) {
+            return true;
+        }
         self.near_pairs(state, margin_m).any(|pair| {
             let groups = self.groups_of(pair);
             let mut found = false;
@@ -246,6 +270,13 @@ impl SelfCollision {
     pub fn clearance(&self, state: &KinematicState, lane: usize) -> Option<SelfClearance> {
         let mut best = None;
         let mut smallest = f32::INFINITY;
+        for table in &self.tables {
+            let distance = table.distance_m(state).as_array()[lane];
+            if distance < smallest {
+                smallest = distance;
+                best = Some(table.links);
+            }
+        }
         let apart =
             |pair: (&SphereGroup, &SphereGroup)| self.group_distance(state, pair).as_array()[lane];
         for links in &self.link_pairs {

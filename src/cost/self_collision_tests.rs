@@ -9,6 +9,7 @@ fn gradient_is_the_derivative() {
         toy_robots::six_joints(),
         toy_robots::seven_joints(),
         toy_robots::twelve_joints(),
+        toy_robots::shipped("panda"),
     ] {
         let cost = SelfCollision::new(&robot.collision);
         let mut active = cost.new_active_set();
@@ -29,9 +30,9 @@ fn exact_distance(robot: &RobotModel, q: &[f64]) -> f64 {
     };
     let mut smallest = f64::INFINITY;
     for &(a, b) in &model.self_pairs {
-        let (a, b) = (&model.groups[a], &model.groups[b]);
-        for s in &model.spheres[a.spheres.clone()] {
-            for t in &model.spheres[b.spheres.clone()] {
+        let (a, b) = (&model.own.groups[a], &model.own.groups[b]);
+        for s in &model.own.spheres[a.spheres.clone()] {
+            for t in &model.own.spheres[b.spheres.clone()] {
                 let distance = (center(a, s) - center(b, t)).norm();
                 smallest = smallest.min(distance - f64::from(s.radius_m + t.radius_m));
             }
@@ -42,7 +43,8 @@ fn exact_distance(robot: &RobotModel, q: &[f64]) -> f64 {
 
 #[test]
 fn distances_and_masks_agree_with_double_precision() {
-    let robot = toy_robots::twelve_joints();
+    let mut robot = toy_robots::twelve_joints();
+    robot.collision.tables.clear();
     let cost = SelfCollision::new(&robot.collision);
     let mut seen = [false; 2];
     for seed in 0..8 {
@@ -61,6 +63,48 @@ fn distances_and_masks_agree_with_double_precision() {
         }
     }
     assert_eq!(seen, [true, true], "both answers must have been tried");
+}
+
+/// Also where a table stands for the spheres.
+#[test]
+fn every_tested_pair_of_links_counts() {
+    let robot = toy_robots::shipped("panda");
+    let model = &robot.collision;
+    let cost = SelfCollision::new(model);
+    let mut by_spheres = robot.clone();
+    for table in by_spheres.collision.tables.drain(..) {
+        let groups = |link: usize| {
+            let groups = model.own.groups.iter().enumerate();
+            groups.filter(move |(_, g)| g.link == link).map(|(i, _)| i)
+        };
+        for a in groups(table.links.0) {
+            let pairs = groups(table.links.1).map(|b| (a, b));
+            by_spheres.collision.self_pairs.extend(pairs);
+        }
+    }
+    let spheres = SelfCollision::new(&by_spheres.collision);
+    let mut seen = [0; 2];
+    for seed in 0..40 {
+        let (lanes, _) = configurations(&robot, seed);
+        let mut state = robot.kinematics.new_state();
+        robot.kinematics.forward(&lanes, &mut state);
+        let mask = cost.in_collision(&state, splat(0.005));
+        for lane in 0..crate::lanes::LANES {
+            let found = cost.clearance(&state, lane).unwrap();
+            let exact = spheres.clearance(&state, lane).unwrap().distance_m;
+            let error = found.distance_m - exact;
+            assert!((-0.004..0.0006).contains(&error), "{found:?} {exact}");
+            assert_eq!(mask >> lane & 1 == 1, found.distance_m < 0.005, "{found:?}");
+            seen[usize::from(exact < 0.005)] += 1;
+        }
+    }
+    assert!(seen[0] > 50 && seen[1] > 20, "both were tried: {seen:?}");
+    let mut allowed = cost.clone();
+    for table in &model.tables {
+        let name = |link: usize| model.links[link].as_str();
+        allowed.allow(name(table.links.1), name(table.links.0));
+    }
+    assert!(allowed.tables.is_empty());
 }
 
 #[test]

@@ -7,12 +7,14 @@ use crate::lanes::{Lanes, LANES};
 use crate::trajectory::{rows_from_lanes, rows_to_lanes, JointRow};
 
 impl Objective {
-    /// Gripper poses at the ends of the particles, and gradient and curvature of the end terms by the final configuration.
+    /// Gripper poses at the ends of the particles, and gradient and curvature of the end terms by the final configuration. The
+    /// terms are asked every `period` steps; between them the gradient changes as their curvature says.
     pub fn evaluate_ends(
         &self,
         particles: &mut [&mut Particle],
         annealing: f32,
         pass: Pass,
+        period: usize,
         ws: &mut Workspace,
     ) {
         let Some((body, body_from_gripper)) = self.gripper.as_ref() else {
@@ -27,6 +29,16 @@ impl Objective {
             ws.ends.clear();
             ws.ends
                 .extend((0..chunk.len()).map(|lane| frame.pose(lane)));
+            for (particle, (end, row)) in chunk.iter_mut().zip(ws.ends.iter().zip(rows)) {
+                particle.world_from_end_gripper = Some(*end);
+                let moved = row - particle.end_q;
+                particle.end_gradient =
+                    particle.end_curvature.mul_add(moved, particle.end_gradient);
+                particle.end_q = row;
+            }
+            if chunk.iter().all(|p| !p.steps.is_multiple_of(period)) {
+                continue;
+            }
             ws.end_terms.clear();
             ws.end_terms.resize(chunk.len(), EndTerm::default());
             let ends = Ends {
@@ -58,7 +70,6 @@ impl Objective {
                 }
             }
             for (lane, particle) in chunk.iter_mut().enumerate() {
-                particle.world_from_end_gripper = Some(ws.ends[lane]);
                 particle.end_gradient = gradients[lane];
                 particle.end_curvature = curvatures[lane];
             }

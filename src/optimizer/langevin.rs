@@ -178,8 +178,9 @@ pub(super) fn evaluate_movable_ends<R: Rng>(
         .filter(|p| p.alive && goals[p.goal].movable)
         .collect();
     if !movable.is_empty() {
+        let period = run.settings.end_period;
         run.objective
-            .evaluate_ends(&mut movable, annealing, pass, run.workspace);
+            .evaluate_ends(&mut movable, annealing, pass, period, run.workspace);
     }
 }
 

@@ -66,7 +66,8 @@ pub struct Particle {
     /// Best spline that was feasible at its samples, and its duration.
     pub best: Spline,
     pub best_duration_s: f32,
-    /// Gradient and curvature of the end terms by the final configuration.
+    /// Gradient and curvature of the end terms by the final configuration, and that configuration.
+    pub end_q: JointRow,
     pub end_gradient: JointRow,
     pub end_curvature: JointRow,
     pub world_from_end_gripper: Option<Isometry3<f32>>,
@@ -93,6 +94,7 @@ impl Particle {
             excess_m: f32::NEG_INFINITY,
             duration_s: f32::INFINITY,
             best_duration_s: f32::INFINITY,
+            end_q: JointRow::ZERO,
             end_gradient: JointRow::ZERO,
             end_curvature: JointRow::ZERO,
             world_from_end_gripper: None,

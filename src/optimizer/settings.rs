@@ -69,6 +69,8 @@ pub struct OptimizerSettings {
     pub grow: f32,
     /// Iterations between refreshes of the active collision pairs.
     pub refresh_period: usize,
+    /// Iterations between evaluations of the grasp energy at the ends of the motions.
+    pub end_period: usize,
     /// Candidates that are refined, and steps for each.
     pub refine_particles: usize,
     pub refine_iterations: usize,
@@ -100,6 +102,7 @@ impl Default for OptimizerSettings {
             shrink: 0.97,
             grow: 1.03,
             refresh_period: 4,
+            end_period: 4,
             refine_particles: 3,
             refine_iterations: 80,
             refine_patience: 12,

@@ -12,9 +12,16 @@ use crate::trajectory::{rows_from_lanes, JointRow};
 
 /// One configuration that reaches the pose.
 #[derive(Clone, Copy, Debug)]
-pub struct Branch {
+pub struct Reached {
     pub q: JointRow,
     /// Lower bound of the motion's duration from the start [s].
+    pub time_s: f32,
+}
+
+/// The same with its room, which takes longer to measure than to find that there is some.
+#[derive(Clone, Copy, Debug)]
+pub struct Branch {
+    pub q: JointRow,
     pub time_s: f32,
     pub clearance_m: f32,
     pub target_clearance_m: f32,
@@ -22,7 +29,7 @@ pub struct Branch {
 
 impl Branch {
     /// A configuration as it stands in the world.
-    pub fn at(world: &mut World, q: JointRow, time_s: f32) -> Self {
+    pub fn at(world: &mut World, Reached { q, time_s }: Reached) -> Self {
         let clearance = world.checker.obstacle_clearance(q);
         Self {
             q,
@@ -75,7 +82,7 @@ pub struct BranchSearch {
     /// Smallest position and rotation error of all that did not converge.
     pub nearest_m: f64,
     pub nearest_rad: f64,
-    pub branches: Vec<Branch>,
+    pub branches: Vec<Reached>,
 }
 
 impl BranchSearch {
@@ -194,7 +201,7 @@ impl BranchSearch {
     }
 
     /// Keeps one configuration of each branch, the fastest to reach.
-    fn keep(&mut self, world: &mut World, q: JointRow) {
+    fn keep(&mut self, world: &World, q: JointRow) {
         let time_s = if self.always_near {
             let d = q - self.center;
             (d * d).reduce_add().sqrt()
@@ -208,10 +215,10 @@ impl BranchSearch {
         if close.is_some_and(|i| self.branches[i].time_s <= time_s) {
             return;
         }
-        let branch = Branch::at(world, q, time_s);
+        let reached = Reached { q, time_s };
         match close {
-            Some(i) => self.branches[i] = branch,
-            None => self.branches.push(branch),
+            Some(i) => self.branches[i] = reached,
+            None => self.branches.push(reached),
         }
     }
 
@@ -221,7 +228,7 @@ impl BranchSearch {
     }
 
     /// The `count` branches that are fastest to reach, the best first.
-    pub fn best(&self, count: usize) -> Vec<Branch> {
+    pub fn best(&self, count: usize) -> Vec<Reached> {
         let mut order = self.branches.clone();
         order.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
         order.truncate(count);

@@ -249,11 +249,12 @@ fn spheres_of<'a>(
 ) -> impl Iterator<Item = (usize, [f32; 3], f32)> + 'a {
     let model = &robot.collision;
     let groups = model
+        .scene
         .groups
         .iter()
         .filter(move |g| model.links[g.link] == link);
     groups.flat_map(move |g| {
-        let spheres = model.spheres[g.spheres.clone()].iter();
+        let spheres = model.scene.spheres[g.spheres.clone()].iter();
         spheres.map(move |s| (g.body, s.center_m, s.radius_m))
     })
 }

@@ -177,13 +177,18 @@ fn pose(
         );
         return Err(PlanError::GoalInCollision { reason });
     }
-    let best = search.best(settings.goal_branches);
-    for branch in &best {
-        let own_m = world.checker.clearance(branch.q).own_m;
-        world.limit_self_margin(own_m);
+    let mut goals = Vec::new();
+    for reached in search.best(settings.goal_branches) {
+        let clearance = world.checker.clearance(reached.q);
+        world.limit_self_margin(clearance.own_m);
+        let scene_m = clearance.scene_m.max(0.0);
+        goals.push(FoundGoal::at(
+            reached.q,
+            Clearance {
+                scene_m,
+                ..clearance
+            },
+        ));
     }
-    Ok(best
-        .into_iter()
-        .map(|branch| FoundGoal::at(branch.q, branch.clearance()))
-        .collect())
+    Ok(goals)
 }

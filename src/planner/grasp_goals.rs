@@ -286,14 +286,15 @@ impl GraspSearch<'_, '_> {
             reached |= search.converged > 0;
             self.reached |= reached;
             breaks |= search.breaking.is_some();
-            for branch in search.best(2) {
-                if self.breaks_when_holding(branch.q) {
+            for reached in search.best(2) {
+                if self.breaks_when_holding(reached.q) {
                     breaks = true;
                     continue;
                 }
-                if best.as_ref().is_some_and(|(t, _)| *t <= branch.time_s) {
+                if best.as_ref().is_some_and(|(t, _)| *t <= reached.time_s) {
                     continue;
                 }
+                let branch = Branch::at(self.world, reached);
                 if let Some(pregrasp) = self.approach_start(&world_from_gripper, &branch) {
                     best = Some((branch.time_s, self.found(offer, &branch, pregrasp)));
                 }

@@ -5,7 +5,7 @@ use nalgebra::{Translation3, UnitQuaternion, Vector3};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
 
-use super::branches::Branch;
+use super::branches::{Branch, Reached};
 use super::configurations::arm_clear_in;
 use super::error::PlanError;
 use super::grasps::{self, GraspOffer};
@@ -166,7 +166,7 @@ impl JointSearch<'_, '_> {
         let energy = configuration.end_value;
         let offer = grasps::judged(self.object, &object_from_gripper, energy)?;
         let time_s = world.least_duration_s(q);
-        let branch = Branch::at(world, q, time_s);
+        let branch = Branch::at(world, Reached { q, time_s });
         Some(JointEnd { offer, branch })
     }
 }

@@ -1,7 +1,9 @@
 //! The robot's volume: spheres for the kernels, true shapes for the verifier.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::PairTable;
 use crate::geometry::Pose;
 use crate::scene::Shape;
 
@@ -19,13 +21,22 @@ pub struct SphereGroup {
     pub body: usize,
     /// Index into [`CollisionModel::links`].
     pub link: usize,
-    /// Indices into [`CollisionModel::spheres`].
+    /// Indices into [`SphereSet::spheres`].
     pub spheres: Range<usize>,
     /// In the body's frame, m.
     pub center_m: [f32; 3],
     pub radius_m: f32,
     /// No joint moves these spheres through the world (all on the first joint's axis, or on the base).
     pub static_in_world: bool,
+}
+
+/// Spheres that hold the robot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SphereSet {
+    /// Sorted by body, then group.
+    pub spheres: Vec<Sphere>,
+    /// Sorted by body.
+    pub groups: Vec<SphereGroup>,
 }
 
 /// A collision shape as the URDF gives it.
@@ -40,6 +51,8 @@ pub struct LinkShape {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SphereCover {
     pub link: String,
+    /// Whether these spheres are tested against the robot itself alone, and others against the scene.
+    pub own: bool,
     pub spheres: usize,
     /// How far the spheres stick out of the shapes.
     pub over_cover_m: f64,
@@ -63,12 +76,14 @@ pub enum AllowedReason {
 pub struct CollisionModel {
     /// Names of the links that have collision geometry.
     pub links: Vec<String>,
-    /// Sorted by body, then group.
-    pub spheres: Vec<Sphere>,
-    /// Sorted by body.
-    pub groups: Vec<SphereGroup>,
-    /// Group pairs that are tested against each other, first < second.
+    /// What is tested against the scene.
+    pub scene: SphereSet,
+    /// What is tested against the robot itself: finer where links pass each other closely.
+    pub own: SphereSet,
+    /// Pairs of [`Self::own`]'s groups that are tested against each other, first < second.
     pub self_pairs: Vec<(usize, usize)>,
+    /// Pairs of links that are tested by a table instead.
+    pub tables: Vec<Arc<PairTable>>,
     /// Link pairs (indices into `links`, first < second) that are not tested, and why.
     pub allowed: Vec<(usize, usize, AllowedReason)>,
     /// The URDF's collision shapes.
@@ -81,20 +96,23 @@ impl CollisionModel {
     pub fn of_body(&self, body: usize) -> Self {
         Self {
             links: self.links.clone(),
-            spheres: self.spheres.clone(),
-            groups: self
-                .groups
-                .iter()
-                .filter(|g| g.body == body)
-                .cloned()
-                .collect(),
+            scene: SphereSet {
+                spheres: self.scene.spheres.clone(),
+                groups: self
+                    .scene
+                    .groups
+                    .iter()
+                    .filter(|g| g.body == body)
+                    .cloned()
+                    .collect(),
+            },
             ..Self::default()
         }
     }
 
-    /// Link of a sphere, by name.
-    pub fn link_of_group(&self, group: usize) -> &str {
-        &self.links[self.groups[group].link]
+    /// Link of one of [`Self::own`]'s groups, by name.
+    pub fn link_of_own_group(&self, group: usize) -> &str {
+        &self.links[self.own.groups[group].link]
     }
 
     /// Whether two links may touch: same link, or in the allowed set.

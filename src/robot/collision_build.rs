@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use urdf_rs::Geometry;
 
-use super::collision::{CollisionModel, LinkShape, Sphere, SphereGroup};
+use super::collision::{CollisionModel, LinkShape, Sphere, SphereGroup, SphereSet};
 use super::spheres::{cluster, cover_link, enclosing_ball, Ball};
 use super::urdf::{finite, pose};
-use super::{KinematicModel, RobotError, RobotSettings};
+use super::{KinematicModel, RobotError, RobotSettings, SphereCover};
 use crate::geometry::Pose;
 use crate::scene::{MeshDistance, Shape, TriangleMesh};
 
@@ -26,11 +26,17 @@ pub(super) fn build(
     mesh_folder: &Path,
 ) -> Result<CollisionModel, RobotError> {
     let mut model = CollisionModel::default();
-    for name in settings.spheres.over_cover_by_link.keys() {
+    let spheres = &settings.spheres;
+    for name in spheres
+        .over_cover_by_link
+        .keys()
+        .chain(spheres.own_over_cover_by_link.keys())
+    {
         kinematics.body_of_link(name)?;
     }
     // by body: the kernels go through groups body by body
-    let mut groups: BTreeMap<usize, Vec<(usize, Vec<Ball>)>> = BTreeMap::new();
+    let mut scene: BTreeMap<usize, Vec<(usize, Vec<Ball>)>> = BTreeMap::new();
+    let mut own = scene.clone();
     for link in &robot.links {
         let mut shapes = Vec::new();
         for collision in &link.collision {
@@ -49,22 +55,25 @@ pub(super) fn build(
             continue;
         }
         let (body, body_from_link) = kinematics.body_of_link(&link.name)?;
-        let (balls, cover) = cover_link(&link.name, &shapes, &settings.spheres);
-        let balls = balls
-            .into_iter()
-            .map(|b| Ball {
-                center: body_from_link * b.center,
-                ..b
-            })
-            .collect();
-        for group in cluster(balls, settings.spheres.max_per_group) {
-            groups
-                .entry(body)
-                .or_default()
-                .push((model.links.len(), group));
-        }
+        let mut grouped = |over_cover_m: Option<f64>, own: bool| {
+            let (mut balls, cover) = cover_link(&link.name, &shapes, spheres, over_cover_m);
+            for ball in &mut balls {
+                ball.center = body_from_link * ball.center;
+            }
+            model.cover.push(SphereCover { own, ..cover });
+            let link = model.links.len();
+            let groups = cluster(balls, spheres.max_per_group);
+            groups.into_iter().map(move |group| (link, group))
+        };
+        let in_scene = spheres.over_cover_by_link.get(&link.name).copied();
+        let among_links = spheres.own_over_cover_by_link.get(&link.name).copied();
+        let coarse: Vec<_> = grouped(in_scene, false).collect();
+        let fine = among_links.map(|over_cover_m| grouped(Some(over_cover_m), true).collect());
+        own.entry(body)
+            .or_default()
+            .extend(fine.unwrap_or_else(|| coarse.clone()));
+        scene.entry(body).or_default().extend(coarse);
         model.links.push(link.name.clone());
-        model.cover.push(cover);
         let link_shape = |(link_from_shape, shape)| LinkShape {
             link: link.name.clone(),
             link_from_shape,
@@ -72,39 +81,43 @@ pub(super) fn build(
         };
         model.shapes.extend(shapes.into_iter().map(link_shape));
     }
-    for (body, groups) in groups {
-        for (link, balls) in groups {
-            add_group(&mut model, kinematics, body, link, &balls);
+    for (set, by_body) in [(&mut model.scene, scene), (&mut model.own, own)] {
+        for (body, groups) in by_body {
+            for (link, balls) in groups {
+                set.add_group(kinematics, body, link, &balls);
+            }
         }
     }
     Ok(model)
 }
 
-/// Adds balls of one link, in their body's frame, as a group.
-pub(super) fn add_group(
-    model: &mut CollisionModel,
-    kinematics: &KinematicModel,
-    body: usize,
-    link: usize,
-    balls: &[Ball],
-) {
-    let first = model.spheres.len();
-    let single = |b: &Ball| Sphere {
-        center_m: std::array::from_fn(|k| b.center[k] as f32),
-        radius_m: b.radius_m as f32,
-    };
-    model.spheres.extend(balls.iter().map(single));
-    let around = enclosing_ball(balls);
-    let on_axis = |b: &Ball| b.center.x.hypot(b.center.y) < ON_AXIS_M;
-    model.groups.push(SphereGroup {
-        body,
-        link,
-        spheres: first..model.spheres.len(),
-        center_m: std::array::from_fn(|k| around.center[k] as f32),
-        radius_m: (around.radius_m + GROUP_SLACK_M) as f32,
-        static_in_world: body == 0
-            || (kinematics.turns_on_the_base(body) && balls.iter().all(on_axis)),
-    });
+impl SphereSet {
+    /// Adds balls of one link, in their body's frame, as a group.
+    pub(super) fn add_group(
+        &mut self,
+        kinematics: &KinematicModel,
+        body: usize,
+        link: usize,
+        balls: &[Ball],
+    ) {
+        let first = self.spheres.len();
+        let single = |b: &Ball| Sphere {
+            center_m: std::array::from_fn(|k| b.center[k] as f32),
+            radius_m: b.radius_m as f32,
+        };
+        self.spheres.extend(balls.iter().map(single));
+        let around = enclosing_ball(balls);
+        let on_axis = |b: &Ball| b.center.x.hypot(b.center.y) < ON_AXIS_M;
+        self.groups.push(SphereGroup {
+            body,
+            link,
+            spheres: first..self.spheres.len(),
+            center_m: std::array::from_fn(|k| around.center[k] as f32),
+            radius_m: (around.radius_m + GROUP_SLACK_M) as f32,
+            static_in_world: body == 0
+                || (kinematics.turns_on_the_base(body) && balls.iter().all(on_axis)),
+        });
+    }
 }
 
 fn link_shape(

@@ -9,7 +9,6 @@ use rstar::primitives::GeomWithData;
 use rstar::RTree;
 
 use super::collision::{CollisionModel, Sphere};
-use super::collision_build::add_group;
 use super::sphere_cover::Cover;
 use super::spheres::{cluster, Ball};
 use super::KinematicModel;
@@ -124,13 +123,14 @@ impl CollisionModel {
                 radius_m: f64::from(s.radius_m),
             })
             .collect();
-        let own = self.groups.len();
+        let own = self.own.groups.len();
         for group in cluster(balls, BALLS_PER_GROUP) {
-            add_group(&mut model, kinematics, body, link, &group);
+            model.scene.add_group(kinematics, body, link, &group);
+            model.own.add_group(kinematics, body, link, &group);
         }
-        for held in own..model.groups.len() {
+        for held in own..model.own.groups.len() {
             for other in 0..own {
-                let group = &model.groups[other];
+                let group = &model.own.groups[other];
                 if group.body != body && !touching.contains(&model.links[group.link]) {
                     model.self_pairs.push((other, held));
                 }
@@ -241,9 +241,11 @@ mod tests {
             &[sphere],
             &[],
         );
-        assert_eq!(model.link_of_group(model.groups.len() - 1), "mug");
+        assert_eq!(model.link_of_own_group(model.own.groups.len() - 1), "mug");
         let tested = &model.self_pairs[before..];
         assert!(!tested.is_empty());
-        assert!(tested.iter().all(|&(a, _)| model.groups[a].body != body));
+        assert!(tested
+            .iter()
+            .all(|&(a, _)| model.own.groups[a].body != body));
     }
 }

@@ -117,6 +117,7 @@ impl KinematicModel {
     /// Scratch for [`Self::forward`].
     pub fn new_state(&self) -> KinematicState {
         KinematicState {
+            q: vec![Lanes::ZERO; self.dof()],
             bodies: vec![LaneFrame::identity(); self.body_count()],
         }
     }
@@ -135,6 +136,7 @@ impl KinematicModel {
     pub fn forward(&self, q: &[Lanes], state: &mut KinematicState) {
         debug_assert_eq!(q.len(), self.dof());
         debug_assert_eq!(state.bodies.len(), self.body_count());
+        state.q.copy_from_slice(q);
         for (i, joint) in self.body_joints.iter().enumerate() {
             let position = if joint.multiplier == 1.0 && joint.position_offset == 0.0 {
                 q[joint.variable]

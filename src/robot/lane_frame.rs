@@ -1,7 +1,7 @@
 //! Frames of bodies and forces on them, for sixteen configurations at once.
 
 use crate::geometry::Pose;
-use crate::lanes::{self, cross, splat, Lanes3, ZERO, ZERO3};
+use crate::lanes::{self, cross, splat, Lanes, Lanes3, ZERO, ZERO3};
 
 /// A frame per configuration: axes and origin in the world.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +72,8 @@ impl LaneFrame {
 /// Body frames of sixteen configurations: scratch, made once by [`KinematicModel::new_state`].
 #[derive(Clone, Debug)]
 pub struct KinematicState {
+    /// The configurations, by joint, rad or m.
+    pub q: Vec<Lanes>,
     /// `world_from_body`, by body.
     pub bodies: Vec<LaneFrame>,
 }

@@ -15,6 +15,7 @@ mod lever_arms;
 mod limits;
 #[cfg(test)]
 mod model_tests;
+mod pair_table;
 mod self_pairs;
 mod settings;
 mod sphere_cover;
@@ -26,7 +27,9 @@ mod urdf_limits;
 
 use std::path::Path;
 
-pub use collision::{AllowedReason, CollisionModel, LinkShape, Sphere, SphereCover, SphereGroup};
+pub use collision::{
+    AllowedReason, CollisionModel, LinkShape, Sphere, SphereCover, SphereGroup, SphereSet,
+};
 pub use error::RobotError;
 pub use gripper::{half_turn, Gripper, GripperBox, GripperGeometry};
 pub use gripper_file::GripperDescription;
@@ -35,6 +38,7 @@ pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};
 pub use kinematics::{KinematicModel, MAX_JOINTS};
 pub use lane_frame::{BodyWrenches, KinematicState, LaneFrame};
 pub use limits::{JointLimits, LimitViolation};
+pub use pair_table::PairTable;
 pub use settings::{
     GripperSettings, JointLimitOverride, PoseSettings, RobotSettings, SphereSettings,
 };

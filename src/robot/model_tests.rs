@@ -326,12 +326,15 @@ fn neighbours_are_allowed_and_distant_links_tested() {
     assert!(collision.is_allowed("l3", "l4") && !collision.is_allowed("l2", "l12"));
     let tested = |a: &str, b: &str| {
         collision.self_pairs.iter().any(|&(x, y)| {
-            let pair = (collision.link_of_group(x), collision.link_of_group(y));
+            let pair = (
+                collision.link_of_own_group(x),
+                collision.link_of_own_group(y),
+            );
             pair == (a, b) || pair == (b, a)
         })
     };
     assert!(tested("l2", "l12") && !tested("l3", "l4"));
-    let mut bodies = collision.groups.iter().map(|g| g.body);
+    let mut bodies = collision.scene.groups.iter().map(|g| g.body);
     assert!(
         bodies
             .clone()
@@ -422,7 +425,7 @@ fn shipped_arms_load() {
             (7, 8),
             "{arm}"
         );
-        let fitted = robot.collision.spheres.len();
+        let fitted = robot.collision.scene.spheres.len();
         assert!(fitted <= 400, "{arm}: {fitted} spheres");
         for cover in &robot.collision.cover {
             assert!(cover.under_cover_m < 1e-3, "{cover:?}");

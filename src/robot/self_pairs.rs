@@ -1,12 +1,13 @@
 //! Which links are tested against each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::collision::{AllowedReason, CollisionModel};
-use super::{JointLimits, KinematicModel, RobotError, RobotSettings};
+use super::{JointLimits, KinematicModel, PairTable, RobotError, RobotSettings};
 use crate::lanes::{dot, splat, sub, Lanes, LANES};
 
 /// Links that never come nearer than this in all samples are taken to never touch, m.
@@ -36,7 +37,7 @@ pub(super) fn srdf_pairs(srdf: &str) -> Result<Vec<(String, String)>, RobotError
     Ok(pairs)
 }
 
-/// Fills `allowed` and `self_pairs`.
+/// Fills `allowed`, `tables` and `self_pairs`.
 pub(super) fn derive(
     model: &mut CollisionModel,
     kinematics: &KinematicModel,
@@ -55,14 +56,27 @@ pub(super) fn derive(
         allow(model, &mut allowed, a, b, AllowedReason::Srdf);
     }
     sample(model, kinematics, limits, settings, &mut allowed);
-    for a in 0..model.groups.len() {
-        for b in a + 1..model.groups.len() {
-            let pair = ordered(model.groups[a].link, model.groups[b].link);
-            if pair.0 != pair.1 && !allowed.contains_key(&pair) {
+    let mut tables = BTreeMap::new();
+    for a in 0..model.links.len() {
+        for b in a + 1..model.links.len() {
+            if let Some(table) = (!allowed.contains_key(&(a, b)))
+                .then(|| PairTable::new(model, kinematics, limits, (a, b)))
+                .flatten()
+            {
+                tables.insert((a, b), Arc::new(table));
+            }
+        }
+    }
+    for a in 0..model.own.groups.len() {
+        for b in a + 1..model.own.groups.len() {
+            let pair = ordered(model.own.groups[a].link, model.own.groups[b].link);
+            let tested = pair.0 != pair.1 && !allowed.contains_key(&pair);
+            if tested && !tables.contains_key(&pair) {
                 model.self_pairs.push((a, b));
             }
         }
     }
+    model.tables = tables.into_values().collect();
     model.allowed = allowed
         .into_iter()
         .map(|((a, b), reason)| (a, b, reason))
@@ -135,7 +149,7 @@ fn sample(
     }
     let mut rng = Pcg64Mcg::seed_from_u64(settings.spheres.seed);
     let mut state = kinematics.new_state();
-    let mut centers = Vec::with_capacity(model.spheres.len());
+    let mut centers = Vec::with_capacity(model.own.spheres.len());
     for _ in 0..batches {
         let q: Vec<Lanes> = (0..limits.dof())
             .map(|j| {
@@ -147,10 +161,10 @@ fn sample(
             .collect();
         kinematics.forward(&q, &mut state);
         centers.clear();
-        for group in &model.groups {
+        for group in &model.own.groups {
             let frame = &state.bodies[group.body];
             centers.extend(
-                model.spheres[group.spheres.clone()]
+                model.own.spheres[group.spheres.clone()]
                     .iter()
                     .map(|s| frame.point(s.center_m)),
             );
@@ -159,7 +173,7 @@ fn sample(
             let mut smallest = splat(f32::INFINITY);
             for (i, j) in model.link_sphere_pairs(a, b) {
                 let offset = sub(&centers[i], &centers[j]);
-                let radii = splat(model.spheres[i].radius_m + model.spheres[j].radius_m);
+                let radii = splat(model.own.spheres[i].radius_m + model.own.spheres[j].radius_m);
                 smallest = smallest.fast_min(dot(&offset, &offset).sqrt() - radii);
             }
             for distance in smallest.to_array() {
@@ -181,7 +195,8 @@ impl CollisionModel {
     /// Indices of all sphere pairs of two links.
     fn link_sphere_pairs(&self, a: usize, b: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         let of = move |link: usize| {
-            self.groups
+            self.own
+                .groups
                 .iter()
                 .filter(move |g| g.link == link)
                 .flat_map(|g| g.spheres.clone())

@@ -76,6 +76,8 @@ pub struct SphereSettings {
     pub max_over_cover_m: f64,
     /// The same given for single links, m.
     pub over_cover_by_link: BTreeMap<String, f64>,
+    /// The same for links that pass others of the robot closely: these spheres are tested against the robot itself alone, m.
+    pub own_over_cover_by_link: BTreeMap<String, f64>,
     /// Most fitted spheres for one link; the cover stays complete, it only gets coarser.
     pub max_per_link: usize,
     /// Most spheres that share a bounding sphere.
@@ -92,6 +94,7 @@ impl Default for SphereSettings {
             min_over_cover_m: 0.006,
             max_over_cover_m: 0.03,
             over_cover_by_link: BTreeMap::new(),
+            own_over_cover_by_link: BTreeMap::new(),
             max_per_link: 24,
             max_per_group: 4,
             self_collision_samples: 4096,
@@ -173,6 +176,7 @@ impl RobotSettings {
         let by_link = spheres
             .over_cover_by_link
             .iter()
+            .chain(&spheres.own_over_cover_by_link)
             .map(|(link, &v)| (link.as_str(), v));
         match positive
             .into_iter()

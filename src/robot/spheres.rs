@@ -160,11 +160,12 @@ fn nearest(samples: &[Point3<f64>], p: &Point3<f64>) -> (Point3<f64>, f64) {
     (best.0, best.1.sqrt())
 }
 
-/// Balls that cover the shapes of one link, and how well they do.
+/// Balls that cover the shapes of one link, and how well they do. They stick out by about `over_cover_m`, if it is given.
 pub(super) fn cover_link(
     link: &str,
     shapes: &[(Pose, Shape)],
     settings: &SphereSettings,
+    over_cover_m: Option<f64>,
 ) -> (Vec<Ball>, SphereCover) {
     let mut balls = Vec::new();
     let mut rest = Vec::new();
@@ -180,6 +181,7 @@ pub(super) fn cover_link(
     let given = balls.len();
     let mut cover = SphereCover {
         link: link.into(),
+        own: false,
         spheres: given,
         over_cover_m: 0.0,
         under_cover_m: 0.0,
@@ -193,14 +195,10 @@ pub(super) fn cover_link(
     let samples = union.surface(spacing);
     let candidates = union.inner_points(2.0 * spacing, &samples);
     let deepest = candidates.iter().map(|c| c.1).fold(0.0, f64::max);
-    let mut over = settings
-        .over_cover_by_link
-        .get(link)
-        .copied()
-        .unwrap_or_else(|| {
-            (settings.over_cover_ratio * deepest)
-                .clamp(settings.min_over_cover_m, settings.max_over_cover_m)
-        });
+    let mut over = over_cover_m.unwrap_or_else(|| {
+        (settings.over_cover_ratio * deepest)
+            .clamp(settings.min_over_cover_m, settings.max_over_cover_m)
+    });
     let held = |p: &Point3<f64>| balls.iter().any(|b| (p - b.center).norm() <= b.radius_m);
     let samples: Vec<Point3<f64>> = samples.into_iter().filter(|p| !held(p)).collect();
     let cover_by = Cover {
@@ -319,7 +317,7 @@ mod tests {
     use super::*;
 
     fn cover(shapes: &[(Pose, Shape)]) -> (Vec<Ball>, SphereCover) {
-        cover_link("link", shapes, &SphereSettings::default())
+        cover_link("link", shapes, &SphereSettings::default(), None)
     }
 
     /// Points of the surface by an independent sampling: rays from inside a convex shape.
@@ -400,7 +398,12 @@ mod tests {
         let shape = Shape::Box {
             half_extents_m: [0.2, 0.05, 0.01],
         };
-        let (balls, cover) = cover_link("plate", &[(Pose::identity(), shape.clone())], &settings);
+        let (balls, cover) = cover_link(
+            "plate",
+            &[(Pose::identity(), shape.clone())],
+            &settings,
+            None,
+        );
         assert!(balls.len() <= 3 && cover.under_cover_m < 5e-4, "{cover:?}");
         assert!(bare_length(&shape, &balls) < 1e-3);
     }

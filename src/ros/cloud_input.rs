@@ -215,7 +215,7 @@ struct Spheres {
 fn own_bodies(robot: &RobotModel, position: &[f64]) -> Result<Spheres, Failure> {
     let mut spheres = Vec::new();
     let mut body_poses = std::collections::BTreeMap::new();
-    for group in &robot.collision.groups {
+    for group in &robot.collision.scene.groups {
         let link = &robot.collision.links[group.link];
         if let std::collections::btree_map::Entry::Vacant(entry) = body_poses.entry(group.body) {
             let world_from_link = robot
@@ -229,7 +229,7 @@ fn own_bodies(robot: &RobotModel, position: &[f64]) -> Result<Spheres, Failure> 
             entry.insert(world_from_link * body_from_link.inverse());
         }
         let world_from_body = body_poses[&group.body];
-        for sphere in &robot.collision.spheres[group.spheres.clone()] {
+        for sphere in &robot.collision.scene.spheres[group.spheres.clone()] {
             let center = Point3::from(sphere.center_m.map(f64::from));
             spheres.push((world_from_body * center, f64::from(sphere.radius_m)));
         }

@@ -26,8 +26,9 @@ impl LaneGrid {
     }
 
     /// Distance and gradient at points relative to the grid's centre, in the grid's axes. Beyond the grid the
-    /// distance to it is added.
-    pub fn distance_and_gradient(&self, local: &Lanes3) -> (Lanes, Lanes3) {
+    /// distance to it is added. The lanes that are not `wanted` (bit mask) get that distance alone: a look into the table takes
+    /// longer than all else.
+    pub fn distance_and_gradient(&self, local: &Lanes3, wanted: u32) -> (Lanes, Lanes3) {
         let half = splat3(self.half_m.map(|v| v as f32));
         let inside: Lanes3 = std::array::from_fn(|k| local[k].fast_max(-half[k]).fast_min(half[k]));
         let place: Lanes3 =
@@ -35,7 +36,7 @@ impl LaneGrid {
         let place = place.map(|v| v.to_array());
         let mut distance = [0f32; LANES];
         let mut slope = [[0f32; LANES]; 3];
-        for lane in 0..LANES {
+        for lane in (0..LANES).filter(|lane| wanted >> lane & 1 == 1) {
             let (value, gradient) = self.interpolate(std::array::from_fn(|k| place[k][lane]));
             distance[lane] = value;
             for k in 0..3 {

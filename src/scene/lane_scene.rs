@@ -247,14 +247,16 @@ impl LaneObstacle {
     pub fn is_nearer(&self, point: &Lanes3, reach: Lanes) -> Lanes {
         let near = self.is_near(point, reach);
         if self.kind == ObstacleKind::Grid && near.any() {
-            return near & self.distance_and_gradient(point).0.simd_lt(reach);
+            let (distance, _) = self.distance_and_gradient(point, near.to_bitmask());
+            return near & distance.simd_lt(reach);
         }
         near
     }
 
-    /// Signed distance (m) and its gradient in world axes.
+    /// Signed distance (m) and its gradient in world axes, in the `wanted` lanes (bit mask). In others the distance may be
+    /// smaller than it is, but not below that to the cube of a grid.
     #[inline(always)]
-    pub fn distance_and_gradient(&self, point: &Lanes3) -> (Lanes, Lanes3) {
+    pub fn distance_and_gradient(&self, point: &Lanes3, wanted: u32) -> (Lanes, Lanes3) {
         let (distance, gradient) = match self.kind {
             ObstacleKind::Sphere => away(&self.offset_from_center(point)),
             ObstacleKind::Capsule => away(&self.offset_from_segment(point)),
@@ -264,7 +266,7 @@ impl LaneObstacle {
                 self.along(2, &self.offset_from_center(point)),
                 splat3(self.axes[2]),
             ),
-            ObstacleKind::Grid => self.grid_distance(point),
+            ObstacleKind::Grid => self.grid_distance(point, wanted),
         };
         (distance - splat(self.rounding), gradient)
     }
@@ -320,11 +322,11 @@ impl LaneObstacle {
         )
     }
 
-    fn grid_distance(&self, point: &Lanes3) -> (Lanes, Lanes3) {
+    fn grid_distance(&self, point: &Lanes3, wanted: u32) -> (Lanes, Lanes3) {
         let local = self.local(&self.offset_from_center(point));
         match &self.grid {
             Some(grid) => {
-                let (distance, gradient) = grid.distance_and_gradient(&local);
+                let (distance, gradient) = grid.distance_and_gradient(&local, wanted);
                 (distance, self.to_world(&gradient))
             }
             None => (splat(f32::INFINITY), splat3([0.0; 3])),

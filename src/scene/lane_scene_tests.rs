@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::geometry::Pose;
+use crate::lanes::{ALL_LANES, LANES};
 use nalgebra::{Point3, UnitQuaternion, Vector3};
 use rand::{RngExt, SeedableRng};
 
@@ -55,8 +56,16 @@ fn kernels_agree_with_double_precision() {
         });
         for seed in 0..40 {
             let (p, single) = points(seed, 0.9);
-            let (distance, gradient) = lanes.obstacles()[0].distance_and_gradient(&p);
+            let (distance, gradient) = lanes.obstacles()[0].distance_and_gradient(&p, ALL_LANES);
             let near = lanes.obstacles()[0].is_nearer(&p, splat(0.08)).to_bitmask();
+            let maybe = lanes.obstacles()[0].is_near(&p, splat(0.08)).to_bitmask();
+            let (of_the_near, _) = lanes.obstacles()[0].distance_and_gradient(&p, maybe);
+            for lane in 0..LANES {
+                let (all, some) = (distance.to_array()[lane], of_the_near.to_array()[lane]);
+                assert!(
+                    some == all || (maybe >> lane & 1 == 0 && some > 0.08 - 1e-6 && some < all)
+                );
+            }
             for (lane, q) in single.iter().enumerate() {
                 let (exact, exact_gradient) = object.distance_and_gradient(q);
                 let found = f64::from(distance.to_array()[lane]);
@@ -137,7 +146,7 @@ fn a_mesh_is_followed_within_its_grid() {
     let lanes = LaneScene::from_scene(&scene);
     for seed in 0..20 {
         let (p, single) = points(seed, 0.2);
-        let (distance, _) = lanes.obstacles()[0].distance_and_gradient(&p);
+        let (distance, _) = lanes.obstacles()[0].distance_and_gradient(&p, ALL_LANES);
         for (lane, q) in single.iter().enumerate() {
             let exact = cube.distance(&(q - Vector3::new(0.1, 0.0, 0.0)));
             let found = f64::from(distance.to_array()[lane]);

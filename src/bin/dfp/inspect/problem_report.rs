@@ -110,14 +110,14 @@ struct StartSphere<'a> {
 fn start_spheres(problem: &Problem) -> Result<Vec<StartSphere<'_>>, RobotError> {
     let (robot, model) = (&problem.robot, &problem.robot.collision);
     let mut spheres = Vec::new();
-    for group in &model.groups {
+    for group in &model.scene.groups {
         let link = model.links[group.link].as_str();
         let (_, body_from_link) = robot.kinematics.body_of_link(link)?;
         let world_from_link = robot
             .kinematics
             .forward_kinematics(&problem.request.start, link)?;
         let world_from_body = world_from_link * body_from_link.inverse();
-        spheres.extend(model.spheres[group.spheres.clone()].iter().map(|s| {
+        spheres.extend(model.scene.spheres[group.spheres.clone()].iter().map(|s| {
             let center_m = Point3::from(s.center_m.map(f64::from));
             StartSphere {
                 link,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use diffusion_field_planner::robot::RobotModel;
+use diffusion_field_planner::robot::{RobotModel, SphereCover};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -19,6 +19,8 @@ struct JointReport {
 #[derive(Serialize)]
 struct LinkReport {
     link: String,
+    /// Whether these spheres are tested against the robot itself alone.
+    own: bool,
     body: usize,
     shapes: Vec<&'static str>,
     spheres: usize,
@@ -50,6 +52,10 @@ pub struct RobotReport {
     joints: Vec<JointReport>,
     links: Vec<LinkReport>,
     spheres: usize,
+    /// What is tested among the links themselves.
+    own_spheres: usize,
+    own_pairs: usize,
+    tables: usize,
     tested_link_pairs: usize,
     allowed: Vec<AllowedReport>,
     gripper: Option<GripperReport>,
@@ -81,9 +87,9 @@ impl RobotReport {
             })
             .collect();
         let links = collision
-            .links
+            .cover
             .iter()
-            .map(|link| LinkReport::new(robot, link))
+            .map(|cover| LinkReport::new(robot, cover))
             .collect();
         let names = |a: usize, b: usize| (collision.links[a].clone(), collision.links[b].clone());
         let count = collision.links.len();
@@ -94,7 +100,10 @@ impl RobotReport {
             bodies: robot.kinematics.body_count(),
             joints,
             links,
-            spheres: collision.spheres.len(),
+            spheres: collision.scene.spheres.len(),
+            own_spheres: collision.own.spheres.len(),
+            own_pairs: collision.self_pairs.len(),
+            tables: collision.tables.len(),
             tested_link_pairs: count * count.saturating_sub(1) / 2 - collision.allowed.len(),
             allowed: collision
                 .allowed
@@ -146,7 +155,7 @@ impl fmt::Display for RobotReport {
             writeln!(
                 f,
                 "{:<24} {:>4} {:>7} {:>9.1} {:>9.1}  {}",
-                l.link,
+                if l.own { "  among links" } else { &l.link },
                 l.body,
                 l.spheres,
                 1e3 * l.over_cover_m,
@@ -156,8 +165,8 @@ impl fmt::Display for RobotReport {
         }
         writeln!(
             f,
-            "\n{} spheres; {} link pairs are tested against each other, these are not:",
-            self.spheres, self.tested_link_pairs
+            "\n{} spheres are tested against the scene, {} among links: {} link pairs, {} by tables and the others by {} pairs of groups. Not tested:",
+            self.spheres, self.own_spheres, self.tested_link_pairs, self.tables, self.own_pairs
         )?;
         for pair in &self.allowed {
             writeln!(f, "  {} - {}: {}", pair.links.0, pair.links.1, pair.reason)?;
@@ -177,11 +186,12 @@ impl fmt::Display for RobotReport {
 }
 
 impl LinkReport {
-    fn new(robot: &RobotModel, link: &str) -> Self {
+    fn new(robot: &RobotModel, cover: &SphereCover) -> Self {
         let collision = &robot.collision;
-        let cover = || collision.cover.iter().filter(|c| c.link == link);
+        let link = cover.link.as_str();
         Self {
             link: link.to_owned(),
+            own: cover.own,
             body: robot
                 .kinematics
                 .body_of_link(link)
@@ -192,9 +202,9 @@ impl LinkReport {
                 .filter(|s| s.link == link)
                 .map(|s| s.shape.kind())
                 .collect(),
-            spheres: cover().map(|c| c.spheres).sum(),
-            over_cover_m: cover().map(|c| c.over_cover_m).fold(0.0, f64::max),
-            under_cover_m: cover().map(|c| c.under_cover_m).fold(0.0, f64::max),
+            spheres: cover.spheres,
+            over_cover_m: cover.over_cover_m,
+            under_cover_m: cover.under_cover_m,
         }
     }
 }
