@@ -87,6 +87,9 @@ fn batches_of_any_size_give_the_same_values() {
     let field = network.bake(&mug_grid(&network));
     let poses = poses(21, 6);
     let (energy, gradient) = evaluate(&field, &poses, 0.4);
+    let mut alone = vec![0.0; poses.len()];
+    field.energies(&poses, 0.4, &mut alone);
+    assert_eq!(alone, energy);
     for (i, pose) in poses.iter().enumerate() {
         let (single_energy, single_gradient) = evaluate(&field, &[*pose], 0.4);
         assert_eq!(

@@ -224,6 +224,16 @@ fn a_grid_from_a_mesh_equals_its_samples_and_interpolates_between() {
             );
         }
     }
+    let part = grid.around([-0.0195, -0.045, -0.1], [0.031, 0.2, 0.015]);
+    assert_eq!(part.size, [7, 15, 13]);
+    let off = |(at, expected): (f64, f64)| (at - expected).abs() < 1e-12;
+    assert!(part.origin_m.into_iter().zip([-0.02, -0.05, -0.1]).all(off));
+    for p in random_points(200, 4) {
+        let (low, high) = part.bounds();
+        if (0..3).all(|k| low[k] <= p[k] && p[k] <= high[k]) {
+            assert!((part.distance(&p) - grid.distance(&p)).abs() < 1e-12, "{p}");
+        }
+    }
     // Outside the grid: at least the way to it.
     let far = Point3::new(0.5, 0.0, 0.0);
     assert!(grid.distance(&far) > 0.42 && grid.distance(&far) < 0.46);

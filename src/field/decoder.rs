@@ -245,8 +245,8 @@ impl Decoder {
         }
     }
 
-    /// Raw energies of the first `energy.len()` inputs in `scratch` and, in `scratch.slopes`, their derivatives by the inputs.
-    pub fn evaluate(
+    /// Raw energies of the first `energy.len()` inputs in `scratch`.
+    pub fn energies(
         &self,
         modulation: &LevelModulation,
         scratch: &mut DecoderScratch,
@@ -254,9 +254,9 @@ impl Decoder {
     ) {
         let DecoderScratch {
             inputs,
-            slopes,
             hidden: [hidden1, hidden2],
             activation_slope: [slope1, slope2],
+            ..
         } = scratch;
         let count = energy.len();
         self.layer1.forward.multiply(inputs, count, hidden1);
@@ -264,18 +264,31 @@ impl Decoder {
         self.layer2.forward.multiply(hidden1, count, hidden2);
         activate(hidden2, slope2, count, &self.layer2.bias, modulation, 1);
         let narrow = self.readout.len();
-        for (energy, (hidden, slope)) in energy.iter_mut().zip(
-            hidden2
-                .chunks_exact(narrow)
-                .zip(slope2.chunks_exact_mut(narrow)),
-        ) {
+        for (energy, hidden) in energy.iter_mut().zip(hidden2.chunks_exact(narrow)) {
             let mut sum = ZERO;
             for at in (0..narrow).step_by(LANES) {
-                let weight = load(&self.readout[at..]);
-                sum = load(&hidden[at..]).mul_add(weight, sum);
-                store(load(&slope[at..]) * weight, &mut slope[at..]);
+                sum = load(&hidden[at..]).mul_add(load(&self.readout[at..]), sum);
             }
             *energy = sum.reduce_add() + self.readout_bias;
+        }
+    }
+
+    /// Derivatives of the `count` energies found last by their inputs, to `scratch.slopes`.
+    pub fn slopes(&self, scratch: &mut DecoderScratch, count: usize) {
+        let DecoderScratch {
+            slopes,
+            hidden: [hidden1, _],
+            activation_slope: [slope1, slope2],
+            ..
+        } = scratch;
+        let narrow = self.readout.len();
+        for slope in slope2.chunks_exact_mut(narrow).take(count) {
+            for at in (0..narrow).step_by(LANES) {
+                store(
+                    load(&slope[at..]) * load(&self.readout[at..]),
+                    &mut slope[at..],
+                );
+            }
         }
         self.layer2.backward.multiply(slope2, count, hidden1);
         for (slope, by_hidden) in slope1

@@ -27,7 +27,7 @@ pub use baked::BakedField;
 pub use candidates::{CandidateSettings, FacingPoints};
 pub use finger_face::{Failure, FingerFace, Label, LabelLimits};
 pub use near::NearSurface;
-pub use object::{ObjectError, ObjectModel};
+pub use object::{KeptGrasps, ObjectError, ObjectModel};
 pub use sampler::{
     final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, SamplerSettings,
 };

@@ -46,10 +46,22 @@ pub const LARGEST_SIZE_M: f64 = 0.6;
 const USUAL_SIZE_M: [f64; 2] = [0.03, 0.35];
 /// Checks of grasps look nearer than this beyond their clearance, m.
 pub const NEAR_M: f64 = 0.005;
+/// Border of [`ObjectModel::close_distance`]. Beyond it distances are rounded up, so it must be wider than every clearance that is
+/// required, m.
+const CLOSE_M: f64 = 0.02;
 /// Places at which the thickness is measured.
 const THICKNESS_SAMPLES: usize = 400;
 /// Unit factors that meshes come with.
 const UNIT_FACTORS: [f64; 6] = [0.001, 0.01, 0.0254, 1000.0, 100.0, 39.370_078_74];
+
+/// Grasps that stay with an object, the best first.
+#[derive(Clone, Debug, Default)]
+pub struct KeptGrasps {
+    /// As the field draws them.
+    pub drawn: Vec<Grasp>,
+    /// That the object's shape allows, rated by the field.
+    pub by_shape: Vec<Grasp>,
+}
 
 /// An object that can be grasped. Everything in the mesh's own frame, metres.
 #[derive(Clone, Debug)]
@@ -60,9 +72,11 @@ pub struct ObjectModel {
     pub surface: Arc<MeshDistance>,
     /// Sampled distance, for speed.
     pub distance: Arc<VoxelGrid>,
+    /// The part of it close to the object: what the planner's kernels read should be small.
+    pub close_distance: Arc<VoxelGrid>,
     pub field: Arc<BakedField>,
     /// Drawn once, see [`ObjectModel::kept_grasps`].
-    grasps: OnceLock<Vec<Grasp>>,
+    grasps: OnceLock<KeptGrasps>,
     /// Drawn once, see [`ObjectModel::contact_pairs`].
     contact_pairs: OnceLock<Vec<[Point3<f64>; 2]>>,
     /// Found once, see [`ObjectModel::held_spheres`].
@@ -111,13 +125,19 @@ impl ObjectModel {
         mesh: Arc<TriangleMesh>,
         surface: MeshDistance,
         distance: VoxelGrid,
-        grasps: OnceLock<Vec<Grasp>>,
+        grasps: OnceLock<KeptGrasps>,
         network: &GraspNetwork,
     ) -> Self {
+        let (low, high) = surface.bounds();
+        let close_distance = distance.around(
+            low.coords.add_scalar(-CLOSE_M).into(),
+            high.coords.add_scalar(CLOSE_M).into(),
+        );
         Self {
             name,
             mesh,
             surface: Arc::new(surface),
+            close_distance: Arc::new(close_distance),
             field: Arc::new(network.bake(&distance)),
             distance: Arc::new(distance),
             grasps,
@@ -147,7 +167,7 @@ impl ObjectModel {
     }
 
     /// Grasps that stay with the object; the first call draws them.
-    pub fn kept_grasps(&self, draw: impl FnOnce(&Self) -> Vec<Grasp>) -> &[Grasp] {
+    pub fn kept_grasps(&self, draw: impl FnOnce(&Self) -> KeptGrasps) -> &KeptGrasps {
         self.grasps.get_or_init(|| draw(self))
     }
 
@@ -161,8 +181,8 @@ impl ObjectModel {
     }
 
     /// The grasps that stay with the object, if they are drawn.
-    pub(super) fn drawn_grasps(&self) -> Option<&[Grasp]> {
-        self.grasps.get().map(Vec::as_slice)
+    pub(super) fn grasps_if_drawn(&self) -> Option<&KeptGrasps> {
+        self.grasps.get()
     }
 
     /// Distances for checks that keep at most `clearance_m` of air: exact near the surface, a lower bound where it is far.

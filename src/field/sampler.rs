@@ -166,8 +166,10 @@ pub fn final_energies(field: &BakedField, settings: &SamplerSettings, poses: &[P
     let poses: Vec<Isometry3<f32>> = poses.iter().map(|pose| pose.cast()).collect();
     let last = field.schedule().level(settings.final_sigma_rad);
     let mut energy = vec![0.0; poses.len()];
-    let mut gradient = vec![[0.0; 6]; poses.len()];
-    field.evaluate(&poses, last.clamp(0.0, 1.0), &mut energy, &mut gradient);
+    poses
+        .par_chunks(CHUNK)
+        .zip(energy.par_chunks_mut(CHUNK))
+        .for_each(|(poses, energy)| field.energies(poses, last.clamp(0.0, 1.0), energy));
     energy
 }
 

@@ -15,12 +15,12 @@ use thiserror::Error;
 
 use super::object::ObjectError;
 use super::weights::write_whole;
-use super::{Grasp, GraspNetwork, ObjectModel, WeightsError};
+use super::{Grasp, GraspNetwork, KeptGrasps, ObjectModel, WeightsError};
 use crate::geometry::Pose;
 use crate::scene::{MeshDistance, MeshError, TriangleMesh, VoxelGrid};
 
 /// Raised by every change of the prepared file.
-const FORMAT: &str = "dfp prepared object 2";
+const FORMAT: &str = "dfp prepared object 3";
 const FORMAT_KEY: &str = "format";
 const MESH_KEY: &str = "mesh";
 const WEIGHTS_KEY: &str = "weights";
@@ -182,19 +182,9 @@ impl ObjectStore {
 
     fn prepare(&self, model: &ObjectModel, network: &GraspNetwork) -> Result<(), StoreError> {
         let grid = &*model.distance;
-        let grasps = model.drawn_grasps().unwrap_or(&[]);
-        let mut poses = Vec::new();
-        for grasp in grasps {
-            let (p, q) = (
-                &grasp.object_from_gripper.translation.vector,
-                grasp.object_from_gripper.rotation.coords,
-            );
-            let row = [p.x, p.y, p.z, q.x, q.y, q.z, q.w];
-            poses.extend(
-                row.into_iter()
-                    .chain([f64::from(grasp.energy), grasp.width_m]),
-            );
-        }
+        let none = KeptGrasps::default();
+        let kept = model.grasps_if_drawn().unwrap_or(&none);
+        let (drawn, by_shape) = (table(&kept.drawn), table(&kept.by_shape));
         let values: Vec<u8> = grid.values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let place: Vec<u8> = grid
             .origin_m
@@ -202,7 +192,6 @@ impl ObjectStore {
             .chain([&grid.spacing_m])
             .flat_map(|v| v.to_le_bytes())
             .collect();
-        let poses: Vec<u8> = poses.iter().flat_map(|v: &f64| v.to_le_bytes()).collect();
         let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
         let view = |dtype, shape: Vec<usize>, data| TensorView::new(dtype, shape, data);
         let tensors = [
@@ -210,7 +199,11 @@ impl ObjectStore {
             ("place", view(Dtype::F64, vec![4], &place)),
             (
                 "grasps",
-                view(Dtype::F64, vec![grasps.len(), COLUMNS], &poses),
+                view(Dtype::F64, vec![kept.drawn.len(), COLUMNS], &drawn),
+            ),
+            (
+                "grasps_by_shape",
+                view(Dtype::F64, vec![kept.by_shape.len(), COLUMNS], &by_shape),
             ),
         ];
         let tensors = tensors
@@ -272,15 +265,20 @@ impl ObjectStore {
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect();
-        let rows = doubles(tensor("grasps", Dtype::F64)?.data());
-        if values.iter().any(|v| !v.is_finite()) || rows.iter().any(|v| !v.is_finite()) {
+        let drawn = doubles(tensor("grasps", Dtype::F64)?.data());
+        let by_shape = doubles(tensor("grasps_by_shape", Dtype::F64)?.data());
+        let finite = drawn.iter().chain(&by_shape).all(|v| v.is_finite());
+        if !finite || values.iter().any(|v| !v.is_finite()) {
             return Err(damaged("a value is not finite"));
         }
-        let grasps: Vec<Grasp> = rows.chunks_exact(COLUMNS).map(grasp).collect();
+        let grasps = |rows: &[f64]| rows.chunks_exact(COLUMNS).map(grasp).collect();
         let kept = OnceLock::new();
-        if !grasps.is_empty() {
+        if !drawn.is_empty() {
             // A new cell is empty: this sets it.
-            let _ = kept.set(grasps);
+            let _ = kept.set(KeptGrasps {
+                drawn: grasps(&drawn),
+                by_shape: grasps(&by_shape),
+            });
         }
         let surface = MeshDistance::new(mesh).map_err(|e| e.to_string())?;
         let grid = VoxelGrid {
@@ -294,6 +292,20 @@ impl ObjectStore {
             name, mesh, surface, grid, kept, network,
         ))
     }
+}
+
+/// Rows of numbers as bytes; see [`COLUMNS`].
+fn table(grasps: &[Grasp]) -> Vec<u8> {
+    let row = |grasp: &Grasp| {
+        let (p, q) = (
+            grasp.object_from_gripper.translation.vector,
+            grasp.object_from_gripper.rotation.coords,
+        );
+        let energy = f64::from(grasp.energy);
+        [p.x, p.y, p.z, q.x, q.y, q.z, q.w, energy, grasp.width_m]
+    };
+    let numbers = grasps.iter().flat_map(row);
+    numbers.flat_map(f64::to_le_bytes).collect()
 }
 
 /// Numbers of a grasp: position, quaternion x y z w, energy, width.

@@ -86,7 +86,7 @@ fn arm_against(
     grids: &mut LaneGridCache,
 ) -> SceneCollision {
     let mut scene = scene.clone();
-    let sampled = Shape::Voxels(object.distance.clone());
+    let sampled = Shape::Voxels(object.close_distance.clone());
     scene.objects.push(SceneObject::new(
         object.name.clone(),
         sampled,

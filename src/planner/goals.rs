@@ -192,3 +192,20 @@ fn pose(
     }
     Ok(goals)
 }
+
+/// Each movable goal a second time as it was sampled: where the field pulls the hand into the object, or away from a narrow
+/// way in, the sampled grasp itself still stands.
+pub(super) fn with_fixed_twins(goals: Vec<FoundGoal>) -> Vec<FoundGoal> {
+    let fixed: Vec<FoundGoal> = goals
+        .iter()
+        .filter(|g| g.point.movable)
+        .map(|g| FoundGoal {
+            point: GoalPoint {
+                movable: false,
+                ..g.point.clone()
+            },
+            ..g.clone()
+        })
+        .collect();
+    goals.into_iter().chain(fixed).collect()
+}

@@ -5,7 +5,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::branches::{Branch, BranchSearch};
 use super::error::{GraspCounts, PlanError};
-use super::goals::FoundGoal;
+use super::goals::{with_fixed_twins, FoundGoal};
 use super::grasps::{self, GraspOffer};
 use super::hand;
 use super::held::HeldObject;
@@ -37,8 +37,9 @@ const APPROACH_SHARES: [f64; 3] = [1.0, 0.5, 0.25];
 enum Source {
     /// Drawn once from the field and kept with the object: every request gets them.
     Kept,
-    /// Those that the shape allows, rated by the field, for which the hand has room.
-    Shape,
+    /// Those that the shape allows, rated by the field, for which the hand has room: of those kept with the object, and new ones.
+    KeptByShape,
+    ByShape,
     /// The kept ones moved by the field until the whole arm is free.
     WithArm,
     /// New draws of the field for which the hand has room.
@@ -46,7 +47,13 @@ enum Source {
 }
 
 impl Source {
-    const ALL: [Self; 4] = [Self::Kept, Self::Shape, Self::WithArm, Self::Drawn];
+    const ALL: [Self; 5] = [
+        Self::Kept,
+        Self::KeptByShape,
+        Self::ByShape,
+        Self::WithArm,
+        Self::Drawn,
+    ];
 }
 
 /// A grasp to be tried.
@@ -134,8 +141,11 @@ impl GraspSearch<'_, '_> {
         let has_room = |poses: &[Pose]| hand::has_room(world, &at_object, site, poses);
         let offers = match source {
             Source::Kept => grasps::kept(object),
-            Source::Shape if !self.settings.shape_grasps => return Ok(Vec::new()),
-            Source::Shape => grasps::between_surfaces_with_room(object, count, seed, has_room),
+            Source::KeptByShape | Source::ByShape if !self.settings.shape_grasps => {
+                return Ok(Vec::new())
+            }
+            Source::KeptByShape => grasps::kept_by_shape(object, has_room),
+            Source::ByShape => grasps::between_surfaces_with_room(object, count, seed, has_room),
             Source::WithArm => return self.with_arm(object, &grasps::kept(object)),
             Source::Drawn => grasps::sample_with_room(object, count, seed, has_room),
         };
@@ -426,21 +436,4 @@ impl GraspSearch<'_, '_> {
             PlanError::NoGrasp { object, counts }
         }
     }
-}
-
-/// Each movable goal a second time as it was sampled: where the field pulls the hand into the object, or away from a narrow
-/// way in, the sampled grasp itself still stands.
-fn with_fixed_twins(goals: Vec<FoundGoal>) -> Vec<FoundGoal> {
-    let fixed: Vec<FoundGoal> = goals
-        .iter()
-        .filter(|g| g.point.movable)
-        .map(|g| FoundGoal {
-            point: GoalPoint {
-                movable: false,
-                ..g.point.clone()
-            },
-            ..g.clone()
-        })
-        .collect();
-    goals.into_iter().chain(fixed).collect()
 }

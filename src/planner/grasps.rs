@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
 
 use super::error::GraspCounts;
 use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
 use crate::field::{
     final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, CandidateSettings,
-    Grasp, ObjectModel, SamplerSettings,
+    Grasp, KeptGrasps, ObjectModel, SamplerSettings,
 };
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
@@ -37,17 +38,42 @@ const HOLD_CONE_DEG: f64 = 30.0;
 /// Grasps that are drawn once for an object and offered to every request: the likeliest, and as many that show how it can be
 /// held otherwise.
 const KEPT: usize = 128;
+/// The same of those that the shape allows.
+const KEPT_BY_SHAPE: usize = 256;
 
-/// The grasps that are kept for an object and offered to every request, the best first. The first call draws what is kept: call
-/// it when the object becomes known, else its first request takes longer.
+/// The grasps that are kept for an object and offered to every request, the best first. The first call draws and measures what is
+/// kept with the object: call it when the object becomes known, else its first request takes longer.
 pub fn prepare(object: &ObjectModel) -> &[Grasp] {
-    object.contact_pairs();
+    object.held_spheres();
+    &kept_with(object).drawn
+}
+
+fn kept_with(object: &ObjectModel) -> &KeptGrasps {
+    // Many objects need few draws; of a cup one in two hundred holds.
+    const DRAWS: Draws = Draws { each: 8, rounds: 8 };
     object.kept_grasps(|object| {
-        let mut grasps = sample_grasps(object, &filter(), KEPT, 0);
-        grasps.extend(sample_grasps(object, &diverse(), KEPT, 1));
-        grasps.sort_by(|a, b| a.energy.total_cmp(&b.energy));
-        grasps
+        let mut drawn = sample_grasps(object, &filter(), KEPT, 0);
+        drawn.extend(sample_grasps(object, &diverse(), KEPT, 1));
+        drawn.sort_by(|a, b| a.energy.total_cmp(&b.energy));
+        let by_shape = between_surfaces(object, KEPT_BY_SHAPE, DRAWS, 0, everywhere);
+        KeptGrasps { drawn, by_shape }
     })
+}
+
+fn everywhere(poses: &[Pose]) -> Vec<bool> {
+    vec![true; poses.len()]
+}
+
+/// Those that the object's shape allows and that are kept with it, among those that `has_room` lets pass.
+pub fn kept_by_shape(
+    object: &ObjectModel,
+    has_room: impl Fn(&[Pose]) -> Vec<bool>,
+) -> Vec<GraspOffer> {
+    let kept = offers(&kept_with(object).by_shape);
+    let poses: Vec<Pose> = kept.iter().map(|o| o.object_from_gripper).collect();
+    let room = has_room(&poses);
+    let with_room = kept.into_iter().zip(room).filter(|(_, room)| *room);
+    with_room.map(|(offer, _)| offer).collect()
 }
 
 /// The grasps kept for an object, the best first.
@@ -67,24 +93,38 @@ pub fn sample_with_room(
     seed: u64,
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
 ) -> Vec<GraspOffer> {
-    const DRAWS_EACH: u64 = 8;
+    const DRAWS: Draws = Draws { each: 8, rounds: 2 };
     let settings = diverse();
     let draw = |numbers| {
         let drawn = sample_poses(&object.field, &settings, numbers, seed);
         drawn.into_iter().map(|(pose, _)| pose).collect()
     };
-    select_with_room(object, &settings, count, DRAWS_EACH, draw, has_room)
+    let grasps = select_with_room(object, &settings, count, DRAWS, draw, has_room);
+    offers(&grasps)
 }
 
-/// Grasps that the object's shape allows and the field rates, among those that `has_room` lets pass. Tilts of which the field draws
-/// few, as a board overhead may leave them, are as likely here as any.
+/// New grasps that the object's shape allows and the field rates, among those that `has_room` lets pass. Tilts of which the field
+/// draws few, as a board overhead may leave them, are as likely here as any.
 pub fn between_surfaces_with_room(
     object: &ObjectModel,
     count: usize,
     seed: u64,
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
 ) -> Vec<GraspOffer> {
-    const DRAWS_EACH: u64 = 256;
+    const DRAWS: Draws = Draws {
+        each: 256,
+        rounds: 2,
+    };
+    offers(&between_surfaces(object, count, DRAWS, seed, has_room))
+}
+
+fn between_surfaces(
+    object: &ObjectModel,
+    count: usize,
+    draws: Draws,
+    seed: u64,
+    has_room: impl Fn(&[Pose]) -> Vec<bool>,
+) -> Vec<Grasp> {
     // Nothing learnt drew them, so the contact must be the better.
     const CONE_DEG: f64 = 25.0;
     let settings = SamplerSettings {
@@ -107,32 +147,43 @@ pub fn between_surfaces_with_room(
             .map(|pair| drawing.grasp(gripper, pair, &mut rng))
             .collect()
     };
-    select_with_room(object, &settings, count, DRAWS_EACH, draw, has_room)
+    select_with_room(object, &settings, count, draws, draw, has_room)
 }
 
-/// Those of many drawn poses that have room and pass the filter, by the field's energy; `draws_each` are drawn for each that is wanted.
+/// How many poses are drawn for each grasp that is wanted in a round, and how often as long as some are missing.
+#[derive(Clone, Copy)]
+struct Draws {
+    each: u64,
+    rounds: usize,
+}
+
+/// Those of many drawn poses that have room and pass the filter, by the field's energy.
 fn select_with_room(
     object: &ObjectModel,
     settings: &SamplerSettings,
     count: usize,
-    draws_each: u64,
+    draws: Draws,
     mut draw: impl FnMut(Range<u64>) -> Vec<Pose>,
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
-) -> Vec<GraspOffer> {
+) -> Vec<Grasp> {
     let settings = SamplerSettings {
-        max_rounds: 2,
+        max_rounds: draws.rounds,
         ..settings.clone()
     };
+    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
     let rated = |numbers: Range<u64>| {
-        let drawn = draw(draws_each * numbers.start..draws_each * numbers.end);
+        let drawn = draw(draws.each * numbers.start..draws.each * numbers.end);
         let room = has_room(&drawn);
-        let with_room = drawn.into_iter().zip(room).filter(|(_, room)| *room);
-        let poses: Vec<Pose> = with_room.map(|(pose, _)| pose).collect();
+        let clear = |(pose, room): (Pose, bool)| {
+            let (opening_m, margin_m) = (gripper.max_opening_m, HAND_CLEARANCE_M);
+            let free = room && !gripper_collides(&surface, &pose, gripper, opening_m, margin_m);
+            free.then_some(pose)
+        };
+        let poses: Vec<Pose> = drawn.into_par_iter().zip(room).filter_map(clear).collect();
         let energies = final_energies(&object.field, &settings, &poses);
         poses.into_iter().zip(energies).collect()
     };
-    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
-    offers(&select_grasps(&surface, gripper, &settings, count, rated))
+    select_grasps(&surface, gripper, &settings, count, rated)
 }
 
 /// A pose that the optimiser came to, if it passes the filter that samples of the field pass.

@@ -109,7 +109,7 @@ impl World {
                 exact,
                 *world_from_object,
             ));
-            let sampled = Shape::Voxels(object.distance.clone());
+            let sampled = Shape::Voxels(object.close_distance.clone());
             let target = SceneObject::new(object.name.clone(), sampled, *world_from_object);
             // Fingers that reach for something flat come as near to what carries it as to the thing itself.
             let carriers = scene.objects.iter().filter(|o| supports.contains(&o.name));

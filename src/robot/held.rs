@@ -5,14 +5,13 @@
 //! hundreds of balls. The verifier tests the true shape.
 
 use nalgebra::{Point3, Vector3};
-use rstar::primitives::GeomWithData;
-use rstar::RTree;
 
 use super::collision::{CollisionModel, Sphere};
 use super::sphere_cover::Cover;
 use super::spheres::{cluster, Ball};
 use super::KinematicModel;
 use crate::geometry::Pose;
+use crate::lanes::{dot, horizontal_min, splat, sub, Lanes, Lanes3, LANES};
 use crate::scene::SignedDistance;
 
 /// Cavities are filled where a ball of this radius does not get in, m.
@@ -26,25 +25,14 @@ const CENTER_SPACING_M: f64 = 0.008;
 const SLACK_M: f64 = 0.0015;
 /// Samples deeper than this are walls of a filled cavity, m.
 const INNER_M: f64 = 0.003;
-/// Free balls that are compared for the depth of a point.
-const COMPARED: usize = 12;
 /// Balls in one group of the held body.
 const BALLS_PER_GROUP: usize = 8;
-
-/// A place with the distance of the body there, m.
-type FreeBall = GeomWithData<[f64; 3], f64>;
 
 /// Few spheres, in the body's frame, that hold all `surface` points but those in filled cavities.
 /// Stick out by about [`OVER_COVER_M`]; bare by at most about a millimetre between the points.
 pub fn cover_held(surface: &[Point3<f64>], body: &dyn SignedDistance) -> Vec<Sphere> {
-    let free = free_balls(body);
-    // A ball of radius d about y is free, so x is at most |x - y| - d deep in the filled body.
-    let depth = |x: &Point3<f64>| {
-        free.nearest_neighbor_iter([x.x, x.y, x.z])
-            .take(COMPARED)
-            .map(|y| (x - Point3::from(*y.geom())).norm() - y.data)
-            .fold(f64::INFINITY, f64::min)
-    };
+    let free = FreeBalls::around(body);
+    let depth = |x: &Point3<f64>| free.depth(x);
     let samples: Vec<Point3<f64>> = surface
         .iter()
         .filter(|p| depth(p) < INNER_M)
@@ -71,17 +59,42 @@ pub fn cover_held(surface: &[Point3<f64>], body: &dyn SignedDistance) -> Vec<Sph
 }
 
 /// Balls around the body that are free of it and just large enough not to enter its cavities.
-fn free_balls(body: &dyn SignedDistance) -> RTree<FreeBall> {
-    let shell = OPENING_RADIUS_M..OPENING_RADIUS_M + 1.8 * FREE_SPACING_M;
-    let balls = grid(body, shell.end, FREE_SPACING_M)
-        .filter_map(|p| {
-            let distance_m = body.distance(&p);
-            shell
-                .contains(&distance_m)
-                .then(|| FreeBall::new([p.x, p.y, p.z], distance_m))
-        })
-        .collect();
-    RTree::bulk_load(balls)
+struct FreeBalls {
+    /// Sixteen centres and radii at a time, m.
+    balls: Vec<(Lanes3, Lanes)>,
+}
+
+impl FreeBalls {
+    fn around(body: &dyn SignedDistance) -> Self {
+        let shell = OPENING_RADIUS_M..OPENING_RADIUS_M + 1.8 * FREE_SPACING_M;
+        let balls: Vec<(Point3<f64>, f64)> = grid(body, shell.end, FREE_SPACING_M)
+            .map(|p| (p, body.distance(&p)))
+            .filter(|(_, distance_m)| shell.contains(distance_m))
+            .collect();
+        let sixteen = |balls: &[(Point3<f64>, f64)]| {
+            // The last are repeated.
+            let ball = |lane: usize| &balls[lane.min(balls.len() - 1)];
+            let coordinate =
+                |k: usize| Lanes::new(std::array::from_fn(|lane| ball(lane).0[k] as f32));
+            let radius = Lanes::new(std::array::from_fn(|lane| ball(lane).1 as f32));
+            ([0, 1, 2].map(coordinate), radius)
+        };
+        Self {
+            balls: balls.chunks(LANES).map(sixteen).collect(),
+        }
+    }
+
+    /// How deep a point can be in the filled body: a ball of radius d about y is free, so at most |x - y| - d, m.
+    fn depth(&self, x: &Point3<f64>) -> f64 {
+        let x: Lanes3 = [0, 1, 2].map(|k| splat(x[k] as f32));
+        let depths = self.balls.iter().map(|(center, radius)| {
+            let offset = sub(&x, center);
+            dot(&offset, &offset).sqrt() - *radius
+        });
+        f64::from(horizontal_min(
+            depths.fold(splat(f32::INFINITY), Lanes::fast_min),
+        ))
+    }
 }
 
 /// Points of a regular grid over the body's bounds, `border_m` wider on each side.

@@ -94,6 +94,26 @@ impl VoxelGrid {
         [0, 1, 2].map(|a| self.origin_m[a] + self.spacing_m * (self.size[a] - 1) as f64)
     }
 
+    /// The samples around a box alone, where there are any.
+    pub fn around(&self, low_m: [f64; 3], high_m: [f64; 3]) -> Self {
+        let index = |place_m: f64, axis: usize| {
+            ((place_m - self.origin_m[axis]) / self.spacing_m)
+                .clamp(0.0, (self.size[axis] - 2) as f64)
+        };
+        let first = [0, 1, 2].map(|a| index(low_m[a], a).floor() as usize);
+        let size = [0, 1, 2].map(|a| index(high_m[a], a).floor() as usize + 2 - first[a]);
+        let at = |i: usize| {
+            let place = [i / (size[1] * size[2]), i / size[2] % size[1], i % size[2]];
+            self.at([0, 1, 2].map(|a| first[a] + place[a]))
+        };
+        Self {
+            origin_m: [0, 1, 2].map(|a| self.origin_m[a] + self.spacing_m * first[a] as f64),
+            spacing_m: self.spacing_m,
+            size,
+            values: (0..size.iter().product()).map(at).collect(),
+        }
+    }
+
     /// Middle of the grid, m.
     pub fn centre_m(&self) -> [f64; 3] {
         let end = self.end_m();
