@@ -18,7 +18,7 @@ use crate::planner::{GripperAction, Plan, PlanRequest, Planner, PlannerSettings,
 use crate::robot::RobotModel;
 use r2r::diffusion_field_planner::action::PlanGraspMotion;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -103,19 +103,18 @@ impl Picker {
         request: &PlanRequest,
     ) -> Result<Plan, Failure> {
         let planner = planner_for(&mut self.planner, robot);
-        let done = AtomicBool::new(false);
+        let (planning, done) = mpsc::channel::<()>();
         let planned = thread::scope(|scope| {
-            // Feedback goes on where the planner is silent for long.
-            scope.spawn(|| {
-                while !done.load(Ordering::Acquire) {
+            // Feedback goes on where the planner is silent for long. The channel closes when it is done: that ends the wait at once.
+            scope.spawn(move || {
+                while done.recv_timeout(KEEP_ALIVE) == Err(RecvTimeoutError::Timeout) {
                     goal.keep_alive();
-                    thread::sleep(KEEP_ALIVE);
                 }
             });
             let planned = catch_unwind(AssertUnwindSafe(|| {
                 planner.plan(request, &mut |progress| goal.observe(progress))
             }));
-            done.store(true, Ordering::Release);
+            drop(planning);
             planned
         });
         let planned = match planned {
