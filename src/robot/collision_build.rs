@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use urdf_rs::Geometry;
 
 use super::collision::{CollisionModel, LinkShape, Sphere, SphereGroup, SphereSet};
@@ -34,9 +35,7 @@ pub(super) fn build(
     {
         kinematics.body_of_link(name)?;
     }
-    // by body: the kernels go through groups body by body
-    let mut scene: BTreeMap<usize, Vec<(usize, Vec<Ball>)>> = BTreeMap::new();
-    let mut own = scene.clone();
+    let mut solid: Vec<(&str, Vec<(Pose, Shape)>)> = Vec::new();
     for link in &robot.links {
         let mut shapes = Vec::new();
         for collision in &link.collision {
@@ -51,31 +50,46 @@ pub(super) fn build(
             )?;
             shapes.push((pose(&collision.origin), shape));
         }
-        if shapes.is_empty() {
-            continue;
+        if !shapes.is_empty() {
+            solid.push((&link.name, shapes));
         }
-        let (body, body_from_link) = kinematics.body_of_link(&link.name)?;
-        let mut grouped = |over_cover_m: Option<f64>, own: bool| {
-            let (mut balls, cover) = cover_link(&link.name, &shapes, spheres, over_cover_m);
+    }
+    let covers = |(name, shapes): &(&str, Vec<(Pose, Shape)>)| {
+        let in_scene = spheres.over_cover_by_link.get(*name).copied();
+        let among_links = spheres.own_over_cover_by_link.get(*name).copied();
+        let cover = |over_cover_m| cover_link(name, shapes, spheres, over_cover_m);
+        let own = among_links.map(|over_cover_m| cover(Some(over_cover_m)));
+        (cover(in_scene), own)
+    };
+    // Slow, and one link has nothing to do with another.
+    let covers: Vec<_> = solid.par_iter().map(covers).collect();
+    // by body: the kernels go through groups body by body
+    let mut scene: BTreeMap<usize, Vec<(usize, Vec<Ball>)>> = BTreeMap::new();
+    let mut own = scene.clone();
+    for ((name, shapes), (coarse, fine)) in solid.into_iter().zip(covers) {
+        let (body, body_from_link) = kinematics.body_of_link(name)?;
+        let link = model.links.len();
+        let grouped = |mut balls: Vec<Ball>| -> Vec<(usize, Vec<Ball>)> {
             for ball in &mut balls {
                 ball.center = body_from_link * ball.center;
             }
-            model.cover.push(SphereCover { own, ..cover });
-            let link = model.links.len();
             let groups = cluster(balls, spheres.max_per_group);
-            groups.into_iter().map(move |group| (link, group))
+            groups.into_iter().map(|group| (link, group)).collect()
         };
-        let in_scene = spheres.over_cover_by_link.get(&link.name).copied();
-        let among_links = spheres.own_over_cover_by_link.get(&link.name).copied();
-        let coarse: Vec<_> = grouped(in_scene, false).collect();
-        let fine = among_links.map(|over_cover_m| grouped(Some(over_cover_m), true).collect());
-        own.entry(body)
-            .or_default()
-            .extend(fine.unwrap_or_else(|| coarse.clone()));
-        scene.entry(body).or_default().extend(coarse);
-        model.links.push(link.name.clone());
+        let in_scene = grouped(coarse.0);
+        model.cover.push(coarse.1);
+        let among_links = match fine {
+            None => in_scene.clone(),
+            Some((balls, cover)) => {
+                model.cover.push(SphereCover { own: true, ..cover });
+                grouped(balls)
+            }
+        };
+        scene.entry(body).or_default().extend(in_scene);
+        own.entry(body).or_default().extend(among_links);
+        model.links.push(name.into());
         let link_shape = |(link_from_shape, shape)| LinkShape {
-            link: link.name.clone(),
+            link: name.into(),
             link_from_shape,
             shape,
         };

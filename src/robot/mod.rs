@@ -1,5 +1,6 @@
 //! A robot from its URDF: kinematics, limits, collision spheres, gripper.
 
+mod block_grid;
 mod bodies;
 mod collision;
 mod collision_build;

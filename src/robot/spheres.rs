@@ -6,6 +6,7 @@
 
 use nalgebra::{Point3, Vector3};
 
+use super::block_grid::BlockGrid;
 use super::sphere_cover::Cover;
 use super::{SphereCover, SphereSettings};
 use crate::geometry::Pose;
@@ -64,44 +65,53 @@ impl ShapeUnion<'_> {
         out
     }
 
-    /// Points of a regular grid over the union.
-    fn grid(&self, spacing: f64) -> Vec<Point3<f64>> {
+    /// A regular grid over the union, half a spacing wider on each side.
+    fn grid(&self, spacing: f64) -> BlockGrid {
         let (low, high) = self.bounds();
-        let count = (high - low).map(|v| (v / spacing).ceil() as usize + 1);
-        let mut out = Vec::new();
-        for i in 0..=count.x {
-            for j in 0..=count.y {
-                for k in 0..=count.z {
-                    out.push(
-                        low + Vector3::new(i as f64 - 0.5, j as f64 - 0.5, k as f64 - 0.5)
-                            * spacing,
-                    );
-                }
-            }
+        let count = (high - low).map(|v| (v / spacing).ceil() as usize + 2);
+        BlockGrid {
+            low,
+            spacing,
+            count: [count.x, count.y, count.z],
         }
-        out
     }
 
     /// Points on the union's surface: every surface point lies within sqrt(3) spacings of one, nearly all within
     /// half a spacing.
     fn surface(&self, spacing: f64) -> Vec<Point3<f64>> {
         let reach = 0.87 * spacing;
-        let mut out = Vec::new();
-        for p in self.grid(spacing) {
-            for (link_from_shape, shape) in self.shapes {
-                let local = link_from_shape.inverse_transform_point(&p);
-                let (distance, gradient) = shape.distance_and_gradient(&local);
-                if distance.abs() > reach {
-                    continue;
-                }
-                let on_surface = link_from_shape * (local - gradient * distance);
-                // what lies inside a neighbouring shape is no surface of the union
-                if self.distance_and_gradient(&on_surface).0 > -1e-4 {
-                    out.push(on_surface);
+        let grid = self.grid(spacing);
+        let mut found: Vec<([usize; 3], Point3<f64>)> = Vec::new();
+        for block in grid.blocks() {
+            // A distance changes by at most the way gone: most blocks hold no surface at all.
+            let (middle, radius) = grid.ball_around(&block);
+            let near = self.shapes.iter().filter(|(link_from_shape, shape)| {
+                let local = link_from_shape.inverse_transform_point(&middle);
+                shape.distance(&local).abs() <= reach + radius
+            });
+            let near: Vec<&(Pose, Shape)> = near.collect();
+            if near.is_empty() {
+                continue;
+            }
+            for at in grid.inside(&block) {
+                let p = grid.point(at);
+                for (link_from_shape, shape) in &near {
+                    let local = link_from_shape.inverse_transform_point(&p);
+                    let (distance, gradient) = shape.distance_and_gradient(&local);
+                    if distance.abs() > reach {
+                        continue;
+                    }
+                    let on_surface = *link_from_shape * (local - gradient * distance);
+                    // what lies inside a neighbouring shape is no surface of the union
+                    if self.distance_and_gradient(&on_surface).0 > -1e-4 {
+                        found.push((at, on_surface));
+                    }
                 }
             }
         }
-        out
+        // In the grid's order, whatever the blocks are.
+        found.sort_by_key(|(at, _)| *at);
+        found.into_iter().map(|(_, p)| p).collect()
     }
 
     /// Inner points with their depth below the surface samples, moved to where it is locally largest.
@@ -110,7 +120,7 @@ impl ShapeUnion<'_> {
     /// link is often cut into short cylinders whose caps lie deep within the link.
     fn inner_points(&self, spacing: f64, samples: &[Point3<f64>]) -> Vec<(Point3<f64>, f64)> {
         let mut out: Vec<(Point3<f64>, f64)> = Vec::new();
-        for p in self.grid(spacing) {
+        for p in self.grid(spacing).points() {
             if self.distance_and_gradient(&p).0 >= 0.0 {
                 continue;
             }
