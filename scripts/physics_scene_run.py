@@ -24,7 +24,7 @@ from vision_msgs.msg import Detection3DArray
 NODE = "diffusion_field_planner"
 STARTUP_S, RESULT_S, WATCH_WALL_S, DRAIN_WALL_S = 60.0, 180.0, 60.0, 0.5
 RESEND_S, SENDINGS = 10.0, 4
-SAME_TIME_S, DISCOVERY_WALL_S = 0.2, 3.0
+SAME_TIME_S, DISCOVERY_WALL_S, QUIET_WALL_S = 0.2, 3.0, 0.3
 # How long the end is watched, s of the simulation; the object comes to rest before the start.
 WATCHED_S, SETTLED_S = 2.0, 0.3
 Result = PlanGraspMotion.Result
@@ -37,6 +37,8 @@ class SceneRunner:
 
     def __init__(self, o):
         self.o = o
+        # Messages of the simulation so far.
+        self.heard = 0
         # Ctrl-C is Python's: the processes of the scene are ended first.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("physics_loop")
@@ -104,6 +106,12 @@ class SceneRunner:
         end = time.monotonic() + STARTUP_S
         while self.client.server_is_ready() and time.monotonic() < end:
             rclpy.spin_once(self.node, timeout_sec=0.1)
+        # What they sent last is not to be taken for the next scene's first.
+        heard, quiet_s = -1, 0.0
+        while heard != self.heard or time.monotonic() < quiet_s:
+            if heard != self.heard:
+                heard, quiet_s = self.heard, time.monotonic() + QUIET_WALL_S
+            rclpy.spin_once(self.node, timeout_sec=0.02)
 
     # ---- one goal ----------------------------------------------------------------------------------------------------
     def _run(self, programs, problem):
@@ -200,6 +208,7 @@ class SceneRunner:
         self._object, self._object_s, self._stage = None, 0.0, None
 
     def _on_poses(self, message):
+        self.heard += 1
         for detection in message.detections:
             if detection.id == getattr(self, "object_id", None):
                 p, q = detection.results[0].pose.pose.position, detection.results[0].pose.pose.orientation
@@ -207,6 +216,7 @@ class SceneRunner:
                 self._object_s = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
 
     def _on_inspection(self, message):
+        self.heard += 1
         told = json.loads(message.data)
         # A pose from another time is the last of the scene before, which may have had the same object.
         if self._object is None or abs(told["time_s"] - self._object_s) > SAME_TIME_S:

@@ -56,27 +56,20 @@ pub(super) fn derive(
         allow(model, &mut allowed, a, b, AllowedReason::Srdf);
     }
     sample(model, kinematics, limits, settings, &mut allowed);
-    let mut tables = BTreeMap::new();
-    for a in 0..model.links.len() {
-        for b in a + 1..model.links.len() {
-            if let Some(table) = (!allowed.contains_key(&(a, b)))
-                .then(|| PairTable::new(model, kinematics, limits, (a, b)))
-                .flatten()
-            {
-                tables.insert((a, b), Arc::new(table));
-            }
-        }
-    }
-    for a in 0..model.own.groups.len() {
-        for b in a + 1..model.own.groups.len() {
-            let pair = ordered(model.own.groups[a].link, model.own.groups[b].link);
-            let tested = pair.0 != pair.1 && !allowed.contains_key(&pair);
-            if tested && !tables.contains_key(&pair) {
-                model.self_pairs.push((a, b));
-            }
-        }
-    }
-    model.tables = tables.into_values().collect();
+    let tested = |a: usize, b: usize| a != b && !allowed.contains_key(&ordered(a, b));
+    let tables: Vec<Arc<PairTable>> = pairs_of(model.links.len())
+        .filter(|(a, b)| tested(*a, *b))
+        .filter_map(|pair| PairTable::new(model, kinematics, limits, pair))
+        .map(Arc::new)
+        .collect();
+    let by_table: BTreeSet<(usize, usize)> = tables.iter().map(|t| t.links).collect();
+    let groups = &model.own.groups;
+    let by_spheres = pairs_of(groups.len()).filter(|(a, b)| {
+        let (a, b) = (groups[*a].link, groups[*b].link);
+        tested(a, b) && !by_table.contains(&ordered(a, b))
+    });
+    model.self_pairs = by_spheres.collect();
+    model.tables = tables;
     model.allowed = allowed
         .into_iter()
         .map(|((a, b), reason)| (a, b, reason))
@@ -85,6 +78,11 @@ pub(super) fn derive(
 }
 
 type Allowed = BTreeMap<(usize, usize), AllowedReason>;
+
+/// All `(a, b)` below `count` with a < b.
+fn pairs_of(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).flat_map(move |a| (a + 1..count).map(move |b| (a, b)))
+}
 
 fn ordered(a: usize, b: usize) -> (usize, usize) {
     (a.min(b), a.max(b))
