@@ -167,7 +167,7 @@ impl SelfCollision {
         let inverse2 = inverse * inverse;
         let (mut cost, mut nearest) = (ZERO, *min_distance);
         for table in &self.tables {
-            let distance = table.pull(state, wrenches, |distance| {
+            let distance = table.add_gradient(state, wrenches, |distance| {
                 let depth = (activation_m - distance).fast_max(ZERO);
                 let slope = depth * inverse2;
                 cost = (depth * slope).mul_add(splat(0.5), cost);

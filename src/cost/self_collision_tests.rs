@@ -44,6 +44,7 @@ fn exact_distance(robot: &RobotModel, q: &[f64]) -> f64 {
 #[test]
 fn distances_and_masks_agree_with_double_precision() {
     let mut robot = toy_robots::twelve_joints();
+    // Only what spheres are tested for: every_tested_pair_of_links_counts has the tables too.
     robot.collision.tables.clear();
     let cost = SelfCollision::new(&robot.collision);
     let mut seen = [false; 2];

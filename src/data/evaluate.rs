@@ -213,13 +213,21 @@ pub fn evaluate_object(
         }
         drawn[numbers.start as usize..numbers.end as usize].to_vec()
     };
-    let raw = select_grasps(&surface, gripper, &raw_sampler, settings.count, &mut draw);
+    let raw = select_grasps(
+        &surface,
+        gripper,
+        &raw_sampler,
+        settings.count,
+        &mut draw,
+        |_| (),
+    );
     let filtered = select_grasps(
         &surface,
         gripper,
         &settings.sampler,
         settings.count,
         &mut draw,
+        |_| (),
     );
     let data = antipodal_grasps(
         &*object.solid,

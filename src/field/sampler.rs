@@ -104,19 +104,22 @@ pub fn sample_grasps(
         settings,
         count,
         |numbers| sample_poses(&object.field, settings, numbers, seed),
+        |_| (),
     )
 }
 
 /// Up to `count` of the poses that `draw` makes, best first: what passes the collision and contact filter and is no twin of
 /// a better one, as far as `settings` asks for it.
 ///
-/// `draw` gives a pose and its energy for each number; it is asked for consecutive ranges until enough are found.
+/// `draw` gives a pose and its energy for each number; it is asked for consecutive ranges until enough are found. `rate` may give
+/// another energy to those that pass, which are few.
 pub fn select_grasps(
     surface: &dyn SignedDistance,
     gripper: &GripperGeometry,
     settings: &SamplerSettings,
     count: usize,
     mut draw: impl FnMut(Range<u64>) -> Vec<(Pose, f32)>,
+    rate: impl Fn(&mut [Grasp]),
 ) -> Vec<Grasp> {
     let filter = Filter::new(surface, gripper, settings);
     let mut found: Vec<Grasp> = Vec::new();
@@ -130,10 +133,12 @@ pub fn select_grasps(
         let draws = (missing as f64 * (1.0 + surplus)).ceil() as u64;
         let candidates = draw(drawn..drawn + draws);
         drawn += draws;
-        let judged = candidates
+        let mut judged: Vec<Grasp> = candidates
             .par_iter()
-            .filter_map(|(pose, energy)| filter.judge(pose, *energy));
-        found.par_extend(judged);
+            .filter_map(|(pose, energy)| filter.judge(pose, *energy))
+            .collect();
+        rate(&mut judged);
+        found.extend(judged.into_iter().filter(|g| g.energy.is_finite()));
         found.sort_by(|a, b| a.energy.total_cmp(&b.energy));
         found = distinct(found, settings);
         if !settings.filter && settings.distinct_m == 0.0 {

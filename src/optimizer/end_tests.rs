@@ -12,6 +12,7 @@ use crate::cost::{GraspEnergy, MotionLimitHinge, SceneCollision, SelfCollision, 
 use crate::field::{EnergyField, NoiseSchedule};
 use crate::geometry::{difference, Pose};
 use crate::robot::toy_robots::shipped;
+use crate::robot::RobotModel;
 use crate::scene::{LaneScene, Scene};
 use crate::trajectory::{JointRow, MotionLimits, Spline};
 
@@ -56,6 +57,41 @@ fn row(q: [f64; 7]) -> JointRow {
     JointRow::new(row)
 }
 
+/// Smooth motions whose end may follow the energy.
+fn towards(
+    robot: &Arc<RobotModel>,
+    grasp: &Pose,
+    settings: &OptimizerSettings,
+) -> (Objective, MotionLimits) {
+    let limits = MotionLimits::new(
+        &robot.limits.velocity,
+        &robot.limits.acceleration,
+        &robot.limits.jerk,
+    );
+    let scene = SceneCollision::new(&robot.collision, LaneScene::from_scene(&Scene::default()));
+    let mut collision = CollisionTerms::new(
+        scene,
+        SelfCollision::new(&robot.collision),
+        None,
+        0.0,
+        settings,
+    );
+    collision.limit_self_margin(0.0);
+    let mut objective = Objective::new(robot.clone(), limits, collision, 0.0, settings);
+    objective.add(Smoothness::new(limits), 0.05, 1.0);
+    objective.add(MotionLimitHinge::new(limits), 20.0, 10.0);
+    objective.add(
+        GraspEnergy::new(
+            Arc::new(Well(*grasp)),
+            NoiseSchedule::default(),
+            &Pose::identity(),
+        ),
+        settings.weights.grasp,
+        settings.refine_limits,
+    );
+    (objective, limits)
+}
+
 #[test]
 fn the_grasp_energy_moves_the_end_and_only_where_it_may() {
     let robot = Arc::new(shipped("panda"));
@@ -68,32 +104,7 @@ fn the_grasp_energy_moves_the_end_and_only_where_it_may() {
         refine_particles: 2,
         ..OptimizerSettings::default()
     };
-    let limits = MotionLimits::new(
-        &robot.limits.velocity,
-        &robot.limits.acceleration,
-        &robot.limits.jerk,
-    );
-    let scene = SceneCollision::new(&robot.collision, LaneScene::from_scene(&Scene::default()));
-    let mut collision = CollisionTerms::new(
-        scene,
-        SelfCollision::new(&robot.collision),
-        None,
-        0.0,
-        &settings,
-    );
-    collision.limit_self_margin(0.0);
-    let mut objective = Objective::new(robot.clone(), limits, collision, 0.0, &settings);
-    objective.add(Smoothness::new(limits), 0.05, 1.0);
-    objective.add(MotionLimitHinge::new(limits), 20.0, 10.0);
-    objective.add(
-        GraspEnergy::new(
-            Arc::new(Well(grasp)),
-            NoiseSchedule::default(),
-            &Pose::identity(),
-        ),
-        settings.weights.grasp,
-        settings.refine_limits,
-    );
+    let (objective, limits) = towards(&robot, &grasp, &settings);
     let goal = |movable| GoalPoint {
         q: row(seed),
         clearance_m: 1.0,
@@ -147,4 +158,47 @@ fn the_grasp_energy_moves_the_end_and_only_where_it_may() {
         );
         assert_eq!(x[0].to_array(), row(start).to_array());
     }
+}
+
+#[test]
+fn between_evaluations_the_gradient_follows_the_curvature_and_the_pose_is_known() {
+    let robot = Arc::new(shipped("panda"));
+    let at = [0.5, -0.2, 0.0, -2.0, 0.0, 1.8, 0.785];
+    let settings = OptimizerSettings::default();
+    let tool_from_gripper = robot.gripper.as_ref().unwrap().tool_from_gripper;
+    let grasp = robot.kinematics.tool_pose(&at) * tool_from_gripper;
+    let (objective, limits) = towards(&robot, &grasp, &settings);
+    let mut ws = Workspace::new(&robot);
+    let start = at.map(|v| v + 0.02);
+    let mut spline =
+        Spline::follow_polyline(&[row([0.0; 7]), row(start)], 32, limits.inverse_velocity);
+    let mut particle = Particle::new(spline.clone(), 0.1, 0.5, 0, Origin::Line);
+    let mut evaluate = |particle: &mut Particle, period| {
+        objective.evaluate_ends(&mut [particle], 0.0, Pass::Anneal, period, &mut ws);
+    };
+    evaluate(&mut particle, 4);
+    let (gradient, curvature) = (particle.end_gradient, particle.end_curvature);
+    let moved = row([0.001, -0.002, 0.003, 0.0, 0.002, -0.001, 0.004]);
+    spline.set_end(row(start) + moved);
+    particle.spline = spline;
+    particle.steps = 1;
+    evaluate(&mut particle, 4);
+    let off = particle.end_gradient - (gradient + curvature * moved);
+    assert!((off * off).reduce_add().sqrt() < 1e-3 * (gradient * gradient).reduce_add().sqrt());
+    let end = particle.spline.end();
+    let q: Vec<f64> = end.as_array()[..7].iter().map(|&v| f64::from(v)).collect();
+    let exact = robot.kinematics.tool_pose(&q) * tool_from_gripper;
+    let known = particle.world_from_end_gripper.unwrap().cast();
+    assert!(difference(&exact, &known).norm() < 1e-5);
+    // Asked again, the energy itself has the word.
+    let mut asked = particle.clone();
+    particle.steps = 4;
+    evaluate(&mut particle, 4);
+    evaluate(&mut asked, 1);
+    assert_eq!(
+        particle.end_gradient.to_array(),
+        asked.end_gradient.to_array()
+    );
+    let off = particle.end_gradient - (gradient + curvature * moved);
+    assert!((off * off).reduce_add() > 0.0);
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
-use rayon::prelude::*;
 
 use super::error::GraspCounts;
 use super::world::World;
@@ -170,20 +169,21 @@ fn select_with_room(
         max_rounds: draws.rounds,
         ..settings.clone()
     };
-    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
-    let rated = |numbers: Range<u64>| {
+    let with_room = |numbers: Range<u64>| {
         let drawn = draw(draws.each * numbers.start..draws.each * numbers.end);
         let room = has_room(&drawn);
-        let clear = |(pose, room): (Pose, bool)| {
-            let (opening_m, margin_m) = (gripper.max_opening_m, HAND_CLEARANCE_M);
-            let free = room && !gripper_collides(&surface, &pose, gripper, opening_m, margin_m);
-            free.then_some(pose)
-        };
-        let poses: Vec<Pose> = drawn.into_par_iter().zip(room).filter_map(clear).collect();
-        let energies = final_energies(&object.field, &settings, &poses);
-        poses.into_iter().zip(energies).collect()
+        let with_room = drawn.into_iter().zip(room).filter(|(_, room)| *room);
+        with_room.map(|(pose, _)| (pose, 0.0)).collect()
     };
-    select_grasps(&surface, gripper, &settings, count, rated)
+    let rate = |grasps: &mut [Grasp]| {
+        let poses: Vec<Pose> = grasps.iter().map(|g| g.object_from_gripper).collect();
+        let energies = final_energies(&object.field, &settings, &poses);
+        for (grasp, energy) in grasps.iter_mut().zip(energies) {
+            grasp.energy = energy;
+        }
+    };
+    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
+    select_grasps(&surface, gripper, &settings, count, with_room, rate)
 }
 
 /// A pose that the optimiser came to, if it passes the filter that samples of the field pass.

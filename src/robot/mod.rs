@@ -14,6 +14,7 @@ mod kinematics;
 mod lane_frame;
 mod lever_arms;
 mod limits;
+mod link_distance;
 #[cfg(test)]
 mod model_tests;
 mod pair_table;

@@ -6,10 +6,11 @@
 
 use std::f32::consts::TAU;
 
-use super::collision::{CollisionModel, SphereGroup};
+use super::collision::CollisionModel;
 use super::joints::MotionKind;
+use super::link_distance::LinkDistance;
 use super::{BodyWrenches, JointLimits, KinematicModel, KinematicState};
-use crate::lanes::{dot, scale, splat, sub, Lanes, Lanes3, LANES, ZERO, ZERO3};
+use crate::lanes::{scale, splat, Lanes, LANES, ZERO, ZERO3};
 
 /// Widest step of the table, rad.
 const STEP_RAD: f64 = 0.03;
@@ -33,9 +34,9 @@ struct Hinge {
     /// Index of the planned joint.
     variable: usize,
     continuous: bool,
-    low: f32,
+    low_rad: f32,
+    step_rad: f32,
     places: usize,
-    step: f32,
 }
 
 impl PairTable {
@@ -46,30 +47,27 @@ impl PairTable {
         limits: &JointLimits,
         links: (usize, usize),
     ) -> Option<Self> {
-        let groups_of = |link: usize| -> Vec<&SphereGroup> {
-            let groups = model.own.groups.iter();
-            groups.filter(|g| g.link == link).collect()
+        let body = |link: usize| {
+            model
+                .own
+                .groups
+                .iter()
+                .find(|g| g.link == link)
+                .map(|g| g.body)
         };
-        let (a, b) = (groups_of(links.0), groups_of(links.1));
-        let bodies = (a.first()?.body, b.first()?.body);
+        let bodies = (body(links.0)?, body(links.1)?);
         let hinges = hinges_between(kinematics, limits, bodies)?;
         let mut table = Self {
             links,
             hinges,
             distance_m: Vec::new(),
         };
-        table.fill(model, kinematics, limits, (&a, &b));
+        table.fill(model, kinematics, limits);
         Some(table)
     }
 
     /// Measures the distance of the spheres at every point.
-    fn fill(
-        &mut self,
-        model: &CollisionModel,
-        kinematics: &KinematicModel,
-        limits: &JointLimits,
-        (a, b): (&[&SphereGroup], &[&SphereGroup]),
-    ) {
+    fn fill(&mut self, model: &CollisionModel, kinematics: &KinematicModel, limits: &JointLimits) {
         let [first, second] = &self.hinges;
         let count = first.places * second.places;
         let mut state = kinematics.new_state();
@@ -77,51 +75,19 @@ impl PairTable {
         let mut q: Vec<Lanes> = (0..kinematics.dof())
             .map(|j| splat(0.5 * (limits.lower[j] + limits.upper[j]) as f32))
             .collect();
-        let mut pairs: Vec<(usize, usize)> = (0..a.len())
-            .flat_map(|i| (0..b.len()).map(move |j| (i, j)))
-            .collect();
+        let mut links = LinkDistance::new(&model.own, self.links);
         let mut distance_m = Vec::with_capacity(count + LANES);
         for block in (0..count).step_by(LANES) {
             let at = |of: fn(usize, usize) -> usize, hinge: &Hinge| {
                 Lanes::from(std::array::from_fn::<f32, LANES, _>(|lane| {
                     let place = of((block + lane).min(count - 1), second.places);
-                    hinge.low + hinge.step * place as f32
+                    hinge.low_rad + hinge.step_rad * place as f32
                 }))
             };
             q[first.variable] = at(|point, columns| point / columns, first);
             q[second.variable] = at(|point, columns| point % columns, second);
             kinematics.forward(&q, &mut state);
-            let centers = |groups: &[&SphereGroup]| -> Vec<Lanes3> {
-                let center = |g: &&SphereGroup| state.bodies[g.body].point(g.center_m);
-                groups.iter().map(center).collect()
-            };
-            let (centers_a, centers_b) = (centers(a), centers(b));
-            let mut smallest = splat(f32::INFINITY);
-            let mut nearest = 0;
-            for (index, &(i, j)) in pairs.iter().enumerate() {
-                let offset = sub(&centers_a[i], &centers_b[j]);
-                let radii = splat(a[i].radius_m + b[j].radius_m);
-                let gap = dot(&offset, &offset).sqrt() - radii;
-                if !gap.simd_lt(smallest).any() {
-                    continue;
-                }
-                let before = smallest;
-                for s in &model.own.spheres[a[i].spheres.clone()] {
-                    let center = state.bodies[a[i].body].point(s.center_m);
-                    for t in &model.own.spheres[b[j].spheres.clone()] {
-                        let offset = sub(&center, &state.bodies[b[j].body].point(t.center_m));
-                        let distance =
-                            dot(&offset, &offset).sqrt() - splat(s.radius_m + t.radius_m);
-                        smallest = smallest.fast_min(distance);
-                    }
-                }
-                if smallest.simd_lt(before).any() {
-                    nearest = index;
-                }
-            }
-            // What was nearest is likely to be so at the next points: the others are then passed over.
-            pairs.swap(0, nearest);
-            distance_m.extend(smallest.to_array());
+            distance_m.extend(links.measure_m(&state).to_array());
         }
         distance_m.truncate(count);
         self.distance_m = distance_m;
@@ -142,8 +108,9 @@ impl PairTable {
             let [(low, slope_low), (high, slope_high)] =
                 [row(i * columns + j), row((i + 1) * columns + j)];
             value[lane] = (high - low).mul_add(u, low);
-            slopes[0][lane] = (high - low) / self.hinges[0].step;
-            slopes[1][lane] = (slope_high - slope_low).mul_add(u, slope_low) / self.hinges[1].step;
+            slopes[0][lane] = (high - low) / self.hinges[0].step_rad;
+            slopes[1][lane] =
+                (slope_high - slope_low).mul_add(u, slope_low) / self.hinges[1].step_rad;
         }
         (Lanes::from(value), slopes.map(Lanes::from))
     }
@@ -153,9 +120,9 @@ impl PairTable {
         self.lookup(state).0
     }
 
-    /// The same; `slope(distance)` is the cost's derivative by it, and the cost's gradient by the joints is added to `wrenches`:
+    /// The same; `slope(distance)` is the cost's derivative by it (1/m), and the cost's gradient by the joints is added to `wrenches`:
     /// as a torque between the bodies on both sides of each hinge.
-    pub fn pull(
+    pub fn add_gradient(
         &self,
         state: &KinematicState,
         wrenches: &mut BodyWrenches,
@@ -182,7 +149,7 @@ impl Hinge {
         if self.continuous {
             angle -= (angle * splat(1.0 / TAU)).round_ties_even() * splat(TAU);
         }
-        let place = ((angle - splat(self.low)) * splat(1.0 / self.step))
+        let place = ((angle - splat(self.low_rad)) * splat(1.0 / self.step_rad))
             .fast_max(ZERO)
             .fast_min(splat((self.places - 1) as f32));
         place.to_array().map(|place| {
@@ -217,9 +184,9 @@ fn hinges_between(
             parent: joint.parent,
             variable: joint.variable,
             continuous: limits.continuous[joint.variable],
-            low: low as f32,
+            low_rad: low as f32,
+            step_rad: ((high - low) / (places - 1) as f64) as f32,
             places,
-            step: ((high - low) / (places - 1) as f64) as f32,
         })
     };
     let hinges: Vec<Hinge> = only(a, b)
@@ -227,7 +194,8 @@ fn hinges_between(
         .map(hinge)
         .collect::<Option<_>>()?;
     let hinges: [Hinge; 2] = hinges.try_into().ok()?;
-    let usable = hinges[0].variable != hinges[1].variable && hinges.iter().all(|h| h.step > 0.0);
+    let usable =
+        hinges[0].variable != hinges[1].variable && hinges.iter().all(|h| h.step_rad > 0.0);
     usable.then_some(hinges)
 }
 
@@ -236,6 +204,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::lanes::{dot, sub};
     use crate::robot::toy_robots;
 
     /// Smallest distance of the spheres of two links.

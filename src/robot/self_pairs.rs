@@ -7,8 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::collision::{AllowedReason, CollisionModel};
+use super::link_distance::LinkDistance;
 use super::{JointLimits, KinematicModel, PairTable, RobotError, RobotSettings};
-use crate::lanes::{dot, splat, sub, Lanes, LANES};
+use crate::lanes::{Lanes, LANES};
 
 /// Links that never come nearer than this in all samples are taken to never touch, m.
 const NEVER_MARGIN_M: f32 = 0.01;
@@ -137,17 +138,12 @@ fn sample(
     if batches == 0 {
         return;
     }
-    let mut touching: BTreeMap<(usize, usize), (usize, f32)> = BTreeMap::new();
-    for a in 0..model.links.len() {
-        for b in a + 1..model.links.len() {
-            if !allowed.contains_key(&(a, b)) {
-                touching.insert((a, b), (0, f32::INFINITY));
-            }
-        }
-    }
+    let mut links: Vec<_> = pairs_of(model.links.len())
+        .filter(|pair| !allowed.contains_key(pair))
+        .map(|pair| (pair, LinkDistance::new(&model.own, pair), 0, f32::INFINITY))
+        .collect();
     let mut rng = Pcg64Mcg::seed_from_u64(settings.spheres.seed);
     let mut state = kinematics.new_state();
-    let mut centers = Vec::with_capacity(model.own.spheres.len());
     for _ in 0..batches {
         let q: Vec<Lanes> = (0..limits.dof())
             .map(|j| {
@@ -158,48 +154,19 @@ fn sample(
             })
             .collect();
         kinematics.forward(&q, &mut state);
-        centers.clear();
-        for group in &model.own.groups {
-            let frame = &state.bodies[group.body];
-            centers.extend(
-                model.own.spheres[group.spheres.clone()]
-                    .iter()
-                    .map(|s| frame.point(s.center_m)),
-            );
-        }
-        for (&(a, b), (count, nearest)) in &mut touching {
-            let mut smallest = splat(f32::INFINITY);
-            for (i, j) in model.link_sphere_pairs(a, b) {
-                let offset = sub(&centers[i], &centers[j]);
-                let radii = splat(model.own.spheres[i].radius_m + model.own.spheres[j].radius_m);
-                smallest = smallest.fast_min(dot(&offset, &offset).sqrt() - radii);
-            }
-            for distance in smallest.to_array() {
+        for (_, link_distance, count, nearest) in &mut links {
+            for distance in link_distance.measure_m(&state).to_array() {
                 *count += usize::from(distance < 0.0);
                 *nearest = nearest.min(distance);
             }
         }
     }
-    for (pair, (count, nearest)) in touching {
+    for (pair, _, count, nearest) in links {
         if nearest > NEVER_MARGIN_M {
             allowed.insert(pair, AllowedReason::NeverTouching);
         } else if count as f64 >= ALWAYS_PART * (batches * LANES) as f64 {
             allowed.insert(pair, AllowedReason::AlwaysTouching);
         }
-    }
-}
-
-impl CollisionModel {
-    /// Indices of all sphere pairs of two links.
-    fn link_sphere_pairs(&self, a: usize, b: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let of = move |link: usize| {
-            self.own
-                .groups
-                .iter()
-                .filter(move |g| g.link == link)
-                .flat_map(|g| g.spheres.clone())
-        };
-        of(a).flat_map(move |i| of(b).map(move |j| (i, j)))
     }
 }
 
