@@ -27,6 +27,7 @@ fn config() -> TrainingConfig {
         sampling_every_steps: 20,
         samples_per_object: 16,
         checkpoint_every_steps: 1000,
+        batch_threads: 2,
         data: DataConfig {
             objects: [(Category::Box, 2), (Category::Cylinder, 1)].into(),
             held_out_per_category: 1,
@@ -252,7 +253,8 @@ fn objects_of_grasp_files_are_known_by_their_mesh() {
     assert_eq!(data.left_out, ["c"]);
     for known in &data.objects {
         assert_eq!(known.object_from_gripper.len(), 12);
-        let quick = known.quick_distance(0.2);
+        let far = known.far_distance(0.2);
+        let quick = known.quick_distance(&far);
         for i in 0..2000 {
             let share = |step: f64| (0.5 + step * f64::from(i)).fract() - 0.5;
             let point = Point3::new(

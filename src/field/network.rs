@@ -33,6 +33,19 @@ pub struct QueryGeometry {
     pub centres: Tensor,
 }
 
+impl QueryGeometry {
+    pub fn to_device(&self, device: Device) -> Self {
+        Self {
+            corners: self.corners.to_device(device),
+            corner_weights: self.corner_weights.to_device(device),
+            squashed: self.squashed.to_device(device),
+            squashed_slopes: self.squashed_slopes.to_device(device),
+            levers: self.levers.to_device(device),
+            centres: self.centres.to_device(device),
+        }
+    }
+}
+
 /// Energy and its gradient in noise units.
 pub struct ScoredPoses {
     /// `[B]`.

@@ -75,7 +75,8 @@ pub struct ObjectModel {
     /// The part of it close to the object: what the planner's kernels read should be small.
     pub close_distance: Arc<VoxelGrid>,
     pub field: Arc<BakedField>,
-    /// Drawn once, see [`ObjectModel::kept_grasps`].
+    /// Drawn once, see [`ObjectModel::kept_grasps`]. What is made once here is made on all cores, so never ask for it from
+    /// within a parallel job: the pool could wait for itself.
     grasps: OnceLock<KeptGrasps>,
     /// Drawn once, see [`ObjectModel::contact_pairs`].
     contact_pairs: OnceLock<Vec<[Point3<f64>; 2]>>,

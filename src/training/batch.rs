@@ -31,6 +31,12 @@ pub struct BatchMaker {
     middle_levels: [f64; 2],
 }
 
+/// An object with what every batch reads of it.
+pub struct ReadyObject<'a> {
+    object: &'a TrainingObject,
+    far: VoxelGrid,
+}
+
 /// The part of a batch that belongs to one object.
 #[derive(Default)]
 struct ObjectPart {
@@ -43,15 +49,7 @@ struct ObjectPart {
     sdf_targets: Vec<f32>,
 }
 
-/// A batch as host vectors; [`HostBatch::to_tensors`] moves it to a device.
-pub struct HostBatch {
-    parts: Vec<ObjectPart>,
-    grid_size: i64,
-    points: i64,
-    target_width: i64,
-}
-
-/// A batch as tensors.
+/// A batch as tensors, made on the CPU.
 pub struct Batch {
     /// `[O, n, n, n]`, m.
     pub distances: Tensor,
@@ -100,34 +98,75 @@ impl BatchMaker {
         }
     }
 
+    /// Measures what every batch reads of the objects: ahead of all batches, since jobs that wait for one another's results
+    /// can block the pool that is to make these.
+    pub fn ready<'a>(&self, objects: &'a [TrainingObject]) -> Vec<ReadyObject<'a>> {
+        let reach_m = self.half_m() * 3f64.sqrt();
+        let ready = |object: &'a TrainingObject| ReadyObject {
+            object,
+            far: object.far_distance(reach_m),
+        };
+        objects.par_iter().map(ready).collect()
+    }
+
+    /// Half the edge of the training cube, m.
+    fn half_m(&self) -> f64 {
+        0.5 * self.settings.spacing_m * (self.settings.grid_size - 1) as f64
+    }
+
     /// The batch of a seed: objects, orientations, noise. Equal seeds give equal batches.
-    pub fn make(&self, objects: &[TrainingObject], count: usize, seed: u64) -> HostBatch {
+    pub fn make(&self, objects: &[ReadyObject<'_>], count: usize, seed: u64) -> Batch {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let picks: Vec<(usize, u64)> = (0..count)
             .map(|_| (rng.random_range(0..objects.len()), rng.random()))
             .collect();
-        let parts = picks
+        let parts: Vec<ObjectPart> = picks
             .par_iter()
             .enumerate()
             .map(|(slot, &(object, seed))| self.object_part(&objects[object], slot, seed))
             .collect();
-        HostBatch {
-            parts,
-            grid_size: self.settings.grid_size as i64,
-            points: self.settings.points as i64,
-            target_width: match self.objective {
-                Objective::Diffusion => 6,
-                Objective::Classifier => 1,
-            },
+        self.batch(&parts)
+    }
+
+    fn batch(&self, parts: &[ObjectPart]) -> Batch {
+        let tensor = |field: fn(&ObjectPart) -> &Vec<f32>, shape: &[i64]| {
+            Tensor::from_slice(&joined(parts, field)).reshape(shape)
+        };
+        let n = self.settings.grid_size as i64;
+        let target_width = match self.objective {
+            Objective::Diffusion => 6,
+            Objective::Classifier => 1,
+        };
+        let levels = joined(parts, |p| &p.levels);
+        let level_inputs: Vec<f32> = levels
+            .iter()
+            .flat_map(|&t| FieldSettings::level_inputs(t))
+            .collect();
+        let sigma: Vec<f32> = levels
+            .iter()
+            .map(|&t| self.settings.schedule.sigma(t))
+            .collect();
+        let queries: Vec<&QueryBuffer> = parts.iter().map(|p| &p.query).collect();
+        Batch {
+            distances: tensor(|p| &p.distances, &[-1, n, n, n]),
+            query: QueryBuffer::to_tensors(&queries, self.settings.points as i64),
+            level_inputs: Tensor::from_slice(&level_inputs).reshape([levels.len() as i64, -1]),
+            sigma: Tensor::from_slice(&sigma),
+            targets: tensor(|p| &p.targets, &[-1, target_width]),
+            sdf_corners: Tensor::from_slice(&joined(parts, |p| &p.sdf_corners)),
+            sdf_weights: tensor(|p| &p.sdf_weights, &[-1, 8]),
+            sdf_targets: tensor(|p| &p.sdf_targets, &[-1]),
+            levels,
         }
     }
 
-    fn object_part(&self, object: &TrainingObject, slot: usize, seed: u64) -> ObjectPart {
+    fn object_part(&self, ready: &ReadyObject<'_>, slot: usize, seed: u64) -> ObjectPart {
+        let object = ready.object;
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let grid_from_object = random_rotation(&mut rng);
         let n = self.settings.grid_size;
-        let half = 0.5 * self.settings.spacing_m * (n - 1) as f64;
-        let quick = object.quick_distance(half * 3f64.sqrt());
+        let half = self.half_m();
+        let quick = object.quick_distance(&ready.far);
         let turned = Turned {
             solid: &quick,
             outer_from_solid: grid_from_object,
@@ -269,53 +308,26 @@ impl SignedDistance for Turned<'_> {
     }
 }
 
-impl HostBatch {
-    pub fn to_tensors(&self, settings: &FieldSettings, device: Device) -> Batch {
-        let floats = |field: fn(&ObjectPart) -> &Vec<f32>| -> Vec<f32> {
-            self.parts
-                .iter()
-                .flat_map(|part| field(part).iter().copied())
-                .collect()
-        };
-        let tensor = |field: fn(&ObjectPart) -> &Vec<f32>, shape: &[i64]| {
-            Tensor::from_slice(&floats(field))
-                .reshape(shape)
-                .to_device(device)
-        };
-        let rows = |field: fn(&ObjectPart) -> &Vec<i64>| {
-            let all: Vec<i64> = self
-                .parts
-                .iter()
-                .flat_map(|part| field(part).iter().copied())
-                .collect();
-            Tensor::from_slice(&all).to_device(device)
-        };
-        let n = self.grid_size;
-        let levels = floats(|p| &p.levels);
-        let level_inputs: Vec<f32> = levels
-            .iter()
-            .flat_map(|&t| FieldSettings::level_inputs(t))
-            .collect();
-        let sigma: Vec<f32> = levels.iter().map(|&t| settings.schedule.sigma(t)).collect();
-        let poses = levels.len() as i64;
-        Batch {
-            distances: tensor(|p| &p.distances, &[-1, n, n, n]),
-            query: QueryBuffer::to_tensors(
-                self.parts.iter().map(|p| &p.query),
-                self.points,
-                device,
-            ),
-            level_inputs: Tensor::from_slice(&level_inputs)
-                .reshape([poses, -1])
-                .to_device(device),
-            sigma: Tensor::from_slice(&sigma).to_device(device),
-            targets: tensor(|p| &p.targets, &[-1, self.target_width]),
-            sdf_corners: rows(|p| &p.sdf_corners),
-            sdf_weights: tensor(|p| &p.sdf_weights, &[-1, 8]),
-            sdf_targets: tensor(|p| &p.sdf_targets, &[-1]),
-            levels,
+impl Batch {
+    pub fn to_device(&self, device: Device) -> Self {
+        Self {
+            distances: self.distances.to_device(device),
+            query: self.query.to_device(device),
+            level_inputs: self.level_inputs.to_device(device),
+            sigma: self.sigma.to_device(device),
+            targets: self.targets.to_device(device),
+            sdf_corners: self.sdf_corners.to_device(device),
+            sdf_weights: self.sdf_weights.to_device(device),
+            sdf_targets: self.sdf_targets.to_device(device),
+            levels: self.levels.clone(),
         }
     }
+}
+
+/// One field of all parts, one after another.
+pub(super) fn joined<P, T: Copy>(parts: &[P], field: impl Fn(&P) -> &Vec<T>) -> Vec<T> {
+    let slices: Vec<&[T]> = parts.iter().map(|part| field(part).as_slice()).collect();
+    slices.concat()
 }
 
 fn random_rotation(rng: &mut impl Rng) -> UnitQuaternion<f64> {

@@ -45,8 +45,10 @@ pub struct TrainingConfig {
     /// Largest norm of the gradient over all weights.
     pub gradient_clip: f64,
     pub ema_decay: f64,
-    /// Threads of torch; batches are made on one more.
+    /// Threads of torch on the CPU.
     pub torch_threads: i32,
+    /// Threads that make batches, each with the help of all cores; more than one for a GPU that would wait for them.
+    pub batch_threads: usize,
     pub validation_every_steps: u64,
     /// Steps between samplings of the held-out objects; 0: none.
     pub sampling_every_steps: u64,
@@ -111,6 +113,7 @@ impl Default for TrainingConfig {
             gradient_clip: 1.0,
             ema_decay: 0.998,
             torch_threads: 1,
+            batch_threads: 1,
             validation_every_steps: 200,
             sampling_every_steps: 500,
             samples_per_object: 40,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use rayon::prelude::*;
@@ -28,8 +28,6 @@ pub struct TrainingObject {
     pub object_from_gripper: Vec<Isometry3<f64>>,
     /// Grasps that surely fail, if the data set has them.
     pub failing: Vec<Isometry3<f64>>,
-    /// Coarse distances all around, made when first asked for.
-    far: OnceLock<VoxelGrid>,
     /// Fine distances about the surface, where the solid itself is slow (a mesh).
     near: Option<Arc<VoxelGrid>>,
 }
@@ -54,7 +52,6 @@ impl TrainingObject {
             solid: Arc::new(object.solid),
             object_from_gripper,
             failing,
-            far: OnceLock::new(),
             near: None,
         }
     }
@@ -83,19 +80,19 @@ impl TrainingObject {
             solid,
             object_from_gripper: file.holding,
             failing: file.failing.into_iter().map(|(pose, _)| pose).collect(),
-            far: OnceLock::new(),
             near,
         })
     }
 
-    /// The object's distance within `reach_m` of its middle, several times faster than the solid's own: where the surface
-    /// is far, it is read between coarse samples. All calls must pass the same reach.
-    pub fn quick_distance(&self, reach_m: f64) -> QuickDistance<'_> {
-        let far = self.far.get_or_init(|| {
-            let samples = (2.0 * reach_m / FAR_SPACING_M).ceil() as usize + 1;
-            let size = [samples.max(2); 3];
-            VoxelGrid::from_distance(&*self.solid, [-reach_m; 3], FAR_SPACING_M, size)
-        });
+    /// Coarse distances within `reach_m` of the object's middle, for [`Self::quick_distance`].
+    pub fn far_distance(&self, reach_m: f64) -> VoxelGrid {
+        let samples = (2.0 * reach_m / FAR_SPACING_M).ceil() as usize + 1;
+        let size = [samples.max(2); 3];
+        VoxelGrid::from_distance(&*self.solid, [-reach_m; 3], FAR_SPACING_M, size)
+    }
+
+    /// The object's distance, several times faster than the solid's own: where the surface is far, it is read from `far`.
+    pub fn quick_distance<'a>(&'a self, far: &'a VoxelGrid) -> QuickDistance<'a> {
         let near: &dyn SignedDistance = match &self.near {
             Some(near) => &**near,
             None => &*self.solid,

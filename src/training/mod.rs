@@ -1,5 +1,6 @@
 //! Training of the grasp field: denoising score matching on R^3 x SO(3) together with a distance loss.
 
+mod ahead;
 mod batch;
 pub mod checkpoint;
 pub mod config;
@@ -13,5 +14,5 @@ pub mod validation;
 
 pub use config::{Objective, TrainingConfig};
 pub use dataset::Dataset;
-pub use trainer::{Progress, StopReason, Trainer, TrainingError};
+pub use trainer::{device, Progress, StopReason, Trainer, TrainingError};
 pub use validation::SampledScores;

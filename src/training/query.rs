@@ -1,8 +1,9 @@
 //! Where query points lie in an object's grids, as torch wants it; the field evaluated by torch.
 
 use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
+use super::batch::joined;
 use crate::field::network::{host_copy, QueryGeometry, TorchNetwork};
 use crate::field::settings::{SAMPLES_PER_CELL, SDF_SCALES_M};
 use crate::field::FieldSettings;
@@ -104,24 +105,12 @@ impl QueryBuffer {
     }
 
     /// Several buffers, one after another, as tensors.
-    pub(super) fn to_tensors<'a>(
-        parts: impl Iterator<Item = &'a QueryBuffer> + Clone,
-        points: i64,
-        device: Device,
-    ) -> QueryGeometry {
-        let floats = |field: fn(&QueryBuffer) -> &Vec<f32>, shape: &[i64]| {
-            let all: Vec<f32> = parts
-                .clone()
-                .flat_map(|part| field(part).iter().copied())
-                .collect();
-            Tensor::from_slice(&all).reshape(shape).to_device(device)
+    pub(super) fn to_tensors(parts: &[&Self], points: i64) -> QueryGeometry {
+        let floats = |field: fn(&Self) -> &Vec<f32>, shape: &[i64]| {
+            Tensor::from_slice(&joined(parts, |part| field(part))).reshape(shape)
         };
-        let corners: Vec<i64> = parts
-            .clone()
-            .flat_map(|part| part.corners.iter().copied())
-            .collect();
         QueryGeometry {
-            corners: Tensor::from_slice(&corners).to_device(device),
+            corners: Tensor::from_slice(&joined(parts, |part| &part.corners)),
             corner_weights: floats(|p| &p.corner_weights, &[-1, 4, 8]),
             squashed: floats(|p| &p.squashed, &[-1, 3]),
             squashed_slopes: floats(|p| &p.squashed_slopes, &[-1, 3, 3]),
@@ -168,11 +157,7 @@ pub fn evaluate_with_torch(
     ];
     let features =
         tch::no_grad(|| network.encode(&Tensor::from_slice(&grid.values).reshape(shape)));
-    let query = QueryBuffer::to_tensors(
-        std::iter::once(&buffer),
-        settings.points as i64,
-        Device::Cpu,
-    );
+    let query = QueryBuffer::to_tensors(&[&buffer], settings.points as i64);
     let level = Tensor::from_slice(&FieldSettings::level_inputs(t))
         .reshape([1, -1])
         .repeat([count, 1]);

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tch::{no_grad, Device, Kind, Tensor};
 use thiserror::Error;
 
-use super::batch::{Batch, BatchMaker, HostBatch};
+use super::ahead::BatchesAhead;
+use super::batch::{Batch, BatchMaker};
 use super::checkpoint::{self, RunState};
 use super::config::{Objective, TrainingConfig};
 use super::dataset::Dataset;
@@ -70,12 +70,22 @@ pub enum StopReason {
     Interrupted,
 }
 
-/// Batches made ahead of the step that uses them.
-const BATCHES_AHEAD: usize = 3;
 /// Validation batches; their seeds are fixed, so that figures compare along a run.
 const VALIDATION_BATCHES: u64 = 4;
 /// Final learning rate as a share of the first.
 const LEARNING_RATE_FLOOR: f64 = 0.003;
+
+/// The device for tensors.
+///
+/// # Errors
+/// [`TrainingError::NoGpu`].
+pub fn device(cuda: bool) -> Result<Device, TrainingError> {
+    match cuda {
+        true if !tch::Cuda::is_available() => Err(TrainingError::NoGpu),
+        true => Ok(Device::Cuda(0)),
+        false => Ok(Device::Cpu),
+    }
+}
 
 /// A run: weights, their average, Adam's state.
 pub struct Trainer {
@@ -172,35 +182,27 @@ impl Trainer {
         tch::set_num_threads(self.config.torch_threads);
         let maker = BatchMaker::new(&self.config);
         let count = self.config.objects_per_step;
-        let validation: Vec<HostBatch> = match held_out.objects.is_empty() {
+        let validation: Vec<Batch> = match held_out.objects.is_empty() {
             true => Vec::new(),
-            false => (0..VALIDATION_BATCHES)
-                .map(|i| maker.make(&held_out.objects, count, i))
-                .collect(),
+            false => {
+                let objects = maker.ready(&held_out.objects);
+                let batch = |i| maker.make(&objects, count, i).to_device(self.device);
+                (0..VALIDATION_BATCHES).map(batch).collect()
+            }
         };
+        let objects = maker.ready(&data.objects);
         let (first, seed) = (self.step, self.config.seed);
+        let make = |step: u64| {
+            let seed = seed.wrapping_mul(1 << 40).wrapping_add(step + 1000);
+            maker.make(&objects, count, seed)
+        };
         std::thread::scope(|scope| {
-            let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-            let maker = &maker;
-            scope.spawn(move || {
-                // A step's batch follows from run seed and step alone, so that a resumed run sees the same ones.
-                for step in first.. {
-                    let batch = maker.make(
-                        &data.objects,
-                        count,
-                        seed.wrapping_mul(1 << 40).wrapping_add(step + 1000),
-                    );
-                    if sender.send(batch).is_err() {
-                        return; // The trainer has ended.
-                    }
-                }
-            });
-            let batches = receiver;
+            let mut batches = BatchesAhead::new(scope, first, self.config.batch_threads, &make);
             self.steps(
                 limit,
                 &validation,
                 held_out,
-                || batches.recv().map_err(|_| TrainingError::BatchThread),
+                || batches.next(),
                 &mut observe,
             )
         })
@@ -209,9 +211,9 @@ impl Trainer {
     fn steps(
         &mut self,
         limit: Option<Duration>,
-        validation: &[HostBatch],
+        validation: &[Batch],
         held_out_objects: &Dataset,
-        mut next: impl FnMut() -> Result<HostBatch, TrainingError>,
+        mut next: impl FnMut() -> Result<Batch, TrainingError>,
         observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<StopReason, TrainingError> {
         let started = Instant::now();
@@ -229,7 +231,7 @@ impl Trainer {
                 self.save()?;
                 return Ok(StopReason::Finished);
             }
-            let batch = next()?.to_tensors(&self.config.field, self.device);
+            let batch = next()?.to_device(self.device);
             let [score_loss, sdf_error_m] = self.train_step(&batch, share);
             self.step += 1;
             sums[0] += score_loss;
@@ -300,15 +302,14 @@ impl Trainer {
     }
 
     /// Loss of the averaged weights by quarter of the levels. A classifier's poses are all in the first.
-    fn validate(&self, batches: &[HostBatch]) -> [f64; 4] {
+    fn validate(&self, batches: &[Batch]) -> [f64; 4] {
         let (mut sums, mut counts) = ([0.0f64; 4], [0.0f64; 4]);
         for batch in batches {
-            let batch = batch.to_tensors(&self.config.field, self.device);
             let features = no_grad(|| self.average.encode(&batch.distances));
             let errors = pose_errors(
                 &self.average,
                 &features,
-                &batch,
+                batch,
                 self.config.objective,
                 false,
             );

@@ -7,7 +7,9 @@ use diffusion_field_planner::data::Category;
 use diffusion_field_planner::field::GraspNetwork;
 use diffusion_field_planner::robot::GripperGeometry;
 use diffusion_field_planner::training::config::DataConfig;
-use diffusion_field_planner::training::{Dataset, Progress, StopReason, Trainer, TrainingConfig};
+use diffusion_field_planner::training::{
+    device, Dataset, Progress, StopReason, Trainer, TrainingConfig,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train the grasp field.
@@ -65,11 +67,8 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut config = TrainingConfig::load(&args.config)?;
     config.seed = args.seed.unwrap_or(config.seed);
-    let device = if args.cuda {
-        tch::Device::Cuda(0)
-    } else {
-        tch::Device::Cpu
-    };
+    // Making the data takes minutes: a missing GPU is better known before.
+    let device = device(args.cuda)?;
 
     let (data, held_out) = data_sets(
         &args,

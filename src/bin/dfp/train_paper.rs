@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use anyhow::{bail, Result};
-use diffusion_field_planner::training::paper::{device, BatchMaker, PaperConfig, PaperTrainer};
+use diffusion_field_planner::training::device;
+use diffusion_field_planner::training::paper::{BatchMaker, PaperConfig, PaperTrainer};
 use indicatif::ProgressBar;
 
 use crate::train::{data_sets, finish, shown, style, Args};

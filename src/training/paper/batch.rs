@@ -13,6 +13,7 @@ use super::settings::{Denoising, PaperConfig};
 use super::surface_samples::SurfaceSamples;
 use super::LENGTHS_PER_M;
 use crate::geometry::so3;
+use crate::training::batch::joined;
 use crate::training::dataset::Dataset;
 
 /// Everything that batches are drawn from.
@@ -40,12 +41,7 @@ struct ObjectPart {
     point_levels: Vec<f32>,
 }
 
-/// A batch as host vectors; [`HostBatch::to_tensors`] moves it to a device.
-pub struct HostBatch {
-    parts: Vec<ObjectPart>,
-}
-
-/// A batch as tensors: O objects, P poses each, B = O * P, M points each.
+/// A batch as tensors, made on the CPU: O objects, P poses each, B = O * P, M points each.
 pub struct Batch {
     /// Row of each object's code, i64 `[O]`.
     pub objects: Tensor,
@@ -99,16 +95,16 @@ impl BatchMaker {
     }
 
     /// The batch of a seed. Equal seeds give equal batches. Objects are distinct as long as there are enough.
-    pub fn make(&self, seed: u64) -> HostBatch {
+    pub fn make(&self, seed: u64) -> Batch {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let count = self.objects.min(self.grasps.len());
         let chosen = rand::seq::index::sample(&mut rng, self.grasps.len(), count);
         let picks: Vec<(usize, u64)> = chosen.into_iter().map(|i| (i, rng.random())).collect();
-        let parts = picks
+        let parts: Vec<ObjectPart> = picks
             .par_iter()
             .map(|&(object, seed)| self.object_part(object, seed))
             .collect();
-        HostBatch { parts }
+        Batch::new(&parts)
     }
 
     fn object_part(&self, object: usize, seed: u64) -> ObjectPart {
@@ -152,20 +148,15 @@ impl ObjectPart {
     }
 }
 
-impl HostBatch {
-    pub fn to_tensors(&self, device: Device) -> Batch {
+impl Batch {
+    fn new(parts: &[ObjectPart]) -> Self {
         let tensor = |field: fn(&ObjectPart) -> &Vec<f32>, shape: &[i64]| {
-            let all: Vec<f32> = self
-                .parts
-                .iter()
-                .flat_map(|part| field(part).iter().copied())
-                .collect();
-            Tensor::from_slice(&all).reshape(shape).to_device(device)
+            Tensor::from_slice(&joined(parts, field)).reshape(shape)
         };
-        let objects: Vec<i64> = self.parts.iter().map(|part| part.object).collect();
+        let objects: Vec<i64> = parts.iter().map(|part| part.object).collect();
         let count = objects.len() as i64;
-        Batch {
-            objects: Tensor::from_slice(&objects).to_device(device),
+        Self {
+            objects: Tensor::from_slice(&objects),
             rotations: tensor(|p| &p.rotations, &[-1, 3, 3]),
             positions: tensor(|p| &p.positions, &[-1, 3]),
             jacobians: tensor(|p| &p.jacobians, &[-1, 3, 3]),
@@ -174,6 +165,20 @@ impl HostBatch {
             points: tensor(|p| &p.points, &[count, -1, 3]),
             distances: tensor(|p| &p.distances, &[count, -1]),
             point_levels: tensor(|p| &p.point_levels, &[count, -1]),
+        }
+    }
+
+    pub fn to_device(&self, device: Device) -> Self {
+        Self {
+            objects: self.objects.to_device(device),
+            rotations: self.rotations.to_device(device),
+            positions: self.positions.to_device(device),
+            jacobians: self.jacobians.to_device(device),
+            levels: self.levels.to_device(device),
+            targets: self.targets.to_device(device),
+            points: self.points.to_device(device),
+            distances: self.distances.to_device(device),
+            point_levels: self.point_levels.to_device(device),
         }
     }
 }

@@ -19,7 +19,7 @@ mod surface_samples;
 mod validation;
 mod weights;
 
-pub use batch::{BatchMaker, HostBatch};
+pub use batch::BatchMaker;
 pub use code::{fit_codes, FittedCodes};
 pub use losses::{distance_loss, score_loss, GradientTarget};
 pub use network::{PaperNetwork, PoseForces, FEATURES, QUERY_POINTS};
@@ -27,7 +27,7 @@ pub use noise::sigma;
 pub use run::PaperTrainer;
 pub use sampler::{anneal, AnnealedLangevin, Wrench};
 pub use settings::{CodeFit, Denoising, NetworkSize, PaperConfig};
-pub use source::{device, PaperGrasps};
+pub use source::PaperGrasps;
 pub use surface_samples::SurfaceSamples;
 pub use weights::{holds_paper_model, PaperModel};
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind};
@@ -12,19 +11,17 @@ use super::batch::{Batch, BatchMaker};
 use super::losses::{by_coordinates, distance_loss, score_loss};
 use super::network::PaperNetwork;
 use super::settings::PaperConfig;
-use super::source::device;
 use super::validation::sample_held_out;
 use super::weights::PaperModel;
 use super::LENGTHS_PER_M;
 use crate::field::network::host_copy;
+use crate::training::ahead::BatchesAhead;
 use crate::training::checkpoint::{self, RunState};
 use crate::training::dataset::Dataset;
 use crate::training::optimizer::{update_average, Adam, RELEASED_BETAS};
 use crate::training::record::Record;
-use crate::training::{Progress, SampledScores, StopReason, TrainingError};
+use crate::training::{device, Progress, SampledScores, StopReason, TrainingError};
 
-/// Batches made ahead of the step that uses them.
-const BATCHES_AHEAD: usize = 3;
 /// File of the trained weights in a run's folder.
 const WEIGHTS_FILE: &str = "paper_model.safetensors";
 
@@ -107,18 +104,10 @@ impl PaperTrainer {
     ) -> Result<StopReason, TrainingError> {
         tch::set_num_threads(self.config.torch_threads);
         let (first, seed) = (self.step, self.config.seed);
+        let make = |step: u64| data.make(step_seed(seed, step));
         std::thread::scope(|scope| {
-            let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-            scope.spawn(move || {
-                // A step's batch follows from run seed and step alone, so that a resumed run sees the same ones.
-                for step in first.. {
-                    if sender.send(data.make(step_seed(seed, step))).is_err() {
-                        return; // The trainer has ended.
-                    }
-                }
-            });
-            let next = move || receiver.recv().map_err(|_| TrainingError::BatchThread);
-            self.steps(limit, held_out, next, &mut observe)
+            let mut batches = BatchesAhead::new(scope, first, 1, &make);
+            self.steps(limit, held_out, || batches.next(), &mut observe)
         })
     }
 
@@ -126,7 +115,7 @@ impl PaperTrainer {
         &mut self,
         limit: Option<Duration>,
         held_out: &Dataset,
-        next: impl Fn() -> Result<super::HostBatch, TrainingError>,
+        mut next: impl FnMut() -> Result<Batch, TrainingError>,
         observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<StopReason, TrainingError> {
         let started = Instant::now();
@@ -143,8 +132,7 @@ impl PaperTrainer {
                 self.save()?;
                 return Ok(StopReason::Finished);
             }
-            let [score_loss, sdf_error_m] =
-                self.train_step(&next()?.to_tensors(self.device), share);
+            let [score_loss, sdf_error_m] = self.train_step(&next()?.to_device(self.device), share);
             self.step += 1;
             for (sum, value) in sums.iter_mut().zip([score_loss, sdf_error_m, 1.0]) {
                 *sum += value;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use nalgebra::{Isometry3, Vector3};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::code::fit_codes;
 use super::network::PaperNetwork;
@@ -20,7 +20,7 @@ use crate::field::{NearSurface, ObjectError, SamplerSettings};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
 use crate::scene::{MeshDistance, TriangleMesh, VoxelGrid};
-use crate::training::TrainingError;
+use crate::training::{device, TrainingError};
 
 /// Spacing of the sampled distance that the filter reads far from the surface, m.
 const GRID_SPACING_M: f64 = 0.0055;
@@ -32,18 +32,6 @@ pub struct PaperGrasps {
     pub config: PaperConfig,
     network: PaperNetwork,
     sampler: AnnealedLangevin,
-}
-
-/// A device for tensors.
-///
-/// # Errors
-/// [`TrainingError::NoGpu`].
-pub fn device(cuda: bool) -> Result<Device, TrainingError> {
-    match cuda {
-        true if !tch::Cuda::is_available() => Err(TrainingError::NoGpu),
-        true => Ok(Device::Cuda(0)),
-        false => Ok(Device::Cpu),
-    }
 }
 
 impl PaperGrasps {
