@@ -10,8 +10,8 @@ use diffusion_field_planner::field::{GraspNetwork, ObjectModel};
 use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::planner::verify::{verify, AttachedObject, VerifySettings, Violation};
 use diffusion_field_planner::planner::{
-    prepare_grasps, Goal, GripperAction, PhaseKind, Plan, PlanError, PlanRequest, Planner,
-    PlannerSettings, Progress,
+    keeps_grasp, prepare_grasps, Goal, GraspEnds, GripperAction, PhaseKind, Plan, PlanError,
+    PlanRequest, Planner, PlannerSettings, Progress,
 };
 use diffusion_field_planner::robot::RobotModel;
 use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
@@ -97,6 +97,35 @@ fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
 
 fn plan_with(settings: PlannerSettings, request: &PlanRequest) -> Result<Plan, PlanError> {
     Planner::new(panda(), settings).plan(request, &mut |_| ControlFlow::Continue(()))
+}
+
+#[test]
+fn a_draw_for_each_particle_picks_too_arm_and_grasp_together_or_one_after_the_other() {
+    let world_from_object = standing(0.5, 0.2, 0.0, [0.0; 3]);
+    let asked = PlanRequest {
+        place_world_from_object: None,
+        num_particles: 16,
+        ..request(vec![table()], world_from_object, Pose::identity())
+    };
+    for joint_grasp in [true, false] {
+        let settings = PlannerSettings {
+            grasp_ends: GraspEnds::AsSampled,
+            joint_grasp,
+            tree_seeds: 0,
+            ..PlannerSettings::default()
+        };
+        let plan = plan_with(settings, &asked).unwrap();
+        let grasp = plan.grasp.unwrap();
+        assert!(keeps_grasp(&object(), &grasp.object_from_gripper));
+        let reach = &plan.phases[0].trajectory;
+        let end = reach.sample(reach.duration_s());
+        let tool = panda().kinematics.tool_pose(&end.position);
+        let gripper = tool * panda().gripper.as_ref().unwrap().tool_from_gripper;
+        let apart = world_from_object.inverse() * gripper * grasp.object_from_gripper.inverse();
+        let off_m = apart.translation.vector.norm();
+        let off_rad = apart.rotation.angle();
+        assert!(off_m < 1e-4 && off_rad < 1e-3, "{off_m} {off_rad}");
+    }
 }
 
 /// From the table beside a cabinet onto its lowest board. The next board is so near above that only few tilted grasps at the

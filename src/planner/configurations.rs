@@ -33,9 +33,7 @@ pub fn grasp_configurations(
 ) -> Result<Vec<Configuration>, PlanError> {
     scene.validate()?;
     let collision = keep_arm_clear(robot, scene, object, world_from_object);
-    let schedule = *object.field.schedule();
-    let grasp = GraspEnergy::new(object.field.clone(), schedule, world_from_object)
-        .annealed(schedule.sigma_max_rad, FINAL_SIGMA_RAD);
+    let grasp = from_anywhere(object, world_from_object);
     let problem =
         ConfigurationProblem::new(robot, collision).ok_or_else(|| PlanError::InvalidRequest {
             what: "robot".into(),
@@ -44,6 +42,13 @@ pub fn grasp_configurations(
         })?;
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     Ok(problem.draw_to(grasp).solve(settings, count, &mut rng))
+}
+
+/// The object's grasp energy for arms that start anywhere.
+pub(super) fn from_anywhere(object: &ObjectModel, world_from_object: &Pose) -> GraspEnergy {
+    let schedule = *object.field.schedule();
+    GraspEnergy::new(object.field.clone(), schedule, world_from_object)
+        .annealed(schedule.sigma_max_rad, FINAL_SIGMA_RAD)
 }
 
 /// All links against the scene, and all but those of the hand against the object: of the hand the grasp energy takes care.

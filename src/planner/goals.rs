@@ -90,8 +90,11 @@ pub fn find(
             object,
             world_from_object: pose,
         } if settings.grasp_ends == GraspEnds::AsSampled => {
-            let (count, movable) = (request.num_particles, settings.joint_grasp);
-            sampled_ends::draw(world, object, pose, count, movable, request.seed, rng)
+            let count = request.num_particles;
+            match settings.joint_grasp {
+                true => sampled_ends::joint(world, object, pose, count, grids, rng),
+                false => sampled_ends::decoupled(world, object, pose, count, request.seed, rng),
+            }
         }
         Goal::Grasp { .. } | Goal::Grasps { .. } => GraspSearch {
             world,

@@ -1,18 +1,22 @@
-//! Ends of motions as the field samples them, one for each particle: the paper's own experiment (arXiv 2209.03855, Fig. 5).
+//! Ends of motions as the field gives them, one for each particle: the paper's own experiment (arXiv 2209.03855, Fig. 5).
 //!
-//! Nothing is chosen by reach, approach or lift here. Where the grasp energy moves the ends together with the motions, even a
-//! colliding one is a start; where they stay fixed, it is dropped, since no motion to it could be free.
+//! Nothing is chosen by reach, approach or lift here. Jointly, random configurations descend grasp energy, collision and limits
+//! together, and the energy stays a term of the motions that end there. Decoupled, grasps are sampled, then inverse kinematics
+//! finds the arm, and what collides is dropped, since the ends stay where they are.
 
 use rand::Rng;
 
+use super::configurations::{arm_clear_in, from_anywhere};
 use super::error::{GraspCounts, PlanError};
 use super::goals::FoundGoal;
 use super::grasps::{self, GraspOffer};
-use super::world::World;
+use super::world::{joint_row, World};
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
 use crate::lanes::{splat, Lanes, LANES};
+use crate::optimizer::{ConfigurationProblem, ConfigurationSettings};
 use crate::robot::{IkSettings, InverseKinematics, LaneFrame};
+use crate::scene::LaneGridCache;
 use crate::trajectory::{rows_from_lanes, JointRow};
 
 /// A configuration has reached its grasp within these.
@@ -21,13 +25,55 @@ const ANGLE_TOLERANCE_RAD: f32 = 1e-3;
 /// Clearance to the scene with which an end counts as free, and to which a movable one is pushed [m].
 const FREE_M: f32 = 0.003;
 
-/// Up to `count` ends at grasps drawn from the field with `seed`; an error if none is left.
-pub fn draw(
+/// The free ones of `count` configurations that descend everything together, the best grasps first; an error if none is left.
+pub fn joint(
     world: &mut World,
     object: &ObjectModel,
     world_from_object: &Pose,
     count: usize,
-    movable: bool,
+    grids: &mut LaneGridCache,
+    rng: &mut impl Rng,
+) -> Result<Vec<FoundGoal>, PlanError> {
+    let robot = world.robot.clone();
+    let none = |counts| PlanError::NoGrasp {
+        object: object.name.clone(),
+        counts,
+    };
+    let collision = arm_clear_in(world, object, world_from_object, grids);
+    let problem = ConfigurationProblem::new(&robot, collision);
+    let (Some(problem), Some(gripper)) = (problem, robot.gripper.as_ref()) else {
+        return Err(none(GraspCounts::default()));
+    };
+    let problem = problem.draw_to(from_anywhere(object, world_from_object));
+    let mut counts = GraspCounts {
+        offered: count,
+        ..GraspCounts::default()
+    };
+    let mut ends = Vec::new();
+    for configuration in problem.solve(&ConfigurationSettings::default(), count, rng) {
+        let tool = robot.kinematics.tool_pose(&configuration.q);
+        let world_from_gripper = tool * gripper.tool_from_gripper;
+        let pose = world_from_object.inverse() * world_from_gripper;
+        let q = joint_row(&configuration.q);
+        let checker = &mut world.checker;
+        if checker.blocked_rows(&[q; LANES], splat(FREE_M), splat(f32::NEG_INFINITY)) != 0 {
+            counts.in_collision += 1;
+        } else if let Some(offer) = grasps::judged(object, &pose, configuration.end_value) {
+            ends.push(goal(world, offer, &world_from_gripper, q, true));
+        }
+    }
+    match ends.is_empty() {
+        true => Err(none(counts)),
+        false => Ok(ends),
+    }
+}
+
+/// Free ends at up to `count` grasps drawn from the field with `seed`; an error if none is left.
+pub fn decoupled(
+    world: &mut World,
+    object: &ObjectModel,
+    world_from_object: &Pose,
+    count: usize,
     seed: u64,
     rng: &mut impl Rng,
 ) -> Result<Vec<FoundGoal>, PlanError> {
@@ -39,25 +85,23 @@ pub fn draw(
     let mut ends = Vec::with_capacity(offers.len());
     for offer in offers {
         let world_from_gripper = world_from_object * offer.object_from_gripper;
-        match end(world, &world_from_gripper, movable, &mut counts, rng) {
-            Some(q) => ends.push(goal(world, offer, &world_from_gripper, q, movable)),
-            None => continue,
+        if let Some(q) = free_arm(world, &world_from_gripper, &mut counts, rng) {
+            ends.push(goal(world, offer, &world_from_gripper, q, false));
         }
     }
-    if ends.is_empty() {
-        return Err(PlanError::NoGrasp {
+    match ends.is_empty() {
+        true => Err(PlanError::NoGrasp {
             object: object.name.clone(),
             counts,
-        });
+        }),
+        false => Ok(ends),
     }
-    Ok(ends)
 }
 
-/// A configuration at the gripper pose from sixteen random seeds: a free one, or, where it may move, any.
-fn end(
+/// A free configuration at the gripper pose from sixteen random seeds.
+fn free_arm(
     world: &mut World,
     world_from_gripper: &Pose,
-    movable: bool,
     counts: &mut GraspCounts,
     rng: &mut impl Rng,
 ) -> Option<JointRow> {
@@ -74,9 +118,8 @@ fn end(
     let blocked = world
         .checker
         .blocked_rows(&rows, splat(FREE_M), splat(f32::NEG_INFINITY));
-    let of_mask = |mask: u32| (0..LANES).find(|lane| mask >> lane & 1 == 1);
-    let lane = of_mask(reached & !blocked).or_else(|| of_mask(reached).filter(|_| movable));
-    match lane {
+    let free = reached & !blocked;
+    match (0..LANES).find(|lane| free >> lane & 1 == 1) {
         Some(lane) => return Some(rows[lane]),
         None if reached != 0 => counts.in_collision += 1,
         None => counts.unreachable += 1,

@@ -11,7 +11,8 @@ pub enum GraspEnds {
     /// At the most promising of those grasps that can be reached, approached and lifted from.
     #[default]
     Chosen,
-    /// At a new sample of the field for each straight seed, in any joint branch: the paper's experiment, for comparisons.
+    /// At a new draw from the field for each straight seed, in any joint branch: the paper's experiment, for comparisons. With
+    /// `joint_grasp` arm and grasp are drawn together, else the grasp comes first.
     AsSampled,
 }
 

@@ -1,8 +1,8 @@
 //! The paper's Figure 5 (arXiv 2209.03855): success over particles, grasp and motion optimised together or one after the other.
 //!
-//! Both draw the same grasps from the same field and put a joint configuration to each. Jointly, the grasp energy moves the
-//! ends while the motions are optimised; decoupled, the ends stay, and those in collision are dropped before. Particles come
-//! in batches, 10, 15, 25, 50, ..., until one gives a verified plan, so one run gives the whole curve, and success over time too.
+//! Both have the same field. Jointly, random configurations descend grasp energy, collision and limits together, and the
+//! energy goes on moving the ends while the motions are optimised; decoupled, grasps are sampled, inverse kinematics puts the
+//! arm to each, and what collides is dropped. Particles come in batches, 10, 15, 25, 50, ..., until one gives a verified plan, so one run gives the whole curve, and success over time too.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
