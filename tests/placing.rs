@@ -100,6 +100,22 @@ fn plan_with(settings: PlannerSettings, request: &PlanRequest) -> Result<Plan, P
 }
 
 #[test]
+fn a_pick_and_place_does_not_depend_on_the_number_of_threads() {
+    let [from, to] = [0.2, -0.2].map(|y_m| standing(0.5, y_m, 0.0, [0.0; 3]));
+    let asked = request(vec![table()], from, to);
+    let of_threads = |threads| {
+        let settings = PlannerSettings {
+            threads,
+            ..PlannerSettings::default()
+        };
+        let plan = plan_with(settings, &asked).unwrap();
+        let motions = plan.phases.into_iter().map(|phase| phase.trajectory);
+        motions.collect::<Vec<_>>()
+    };
+    assert_eq!(of_threads(1), of_threads(3));
+}
+
+#[test]
 fn a_draw_for_each_particle_picks_too_arm_and_grasp_together_or_one_after_the_other() {
     let world_from_object = standing(0.5, 0.2, 0.0, [0.0; 3]);
     let asked = PlanRequest {

@@ -174,6 +174,25 @@ fn langevin_noise_is_seeded_and_still_gives_a_plan() {
 }
 
 #[test]
+fn plans_do_not_depend_on_the_number_of_threads() {
+    for sampling in [Sampling::Deterministic, Sampling::Langevin] {
+        let of_threads = |threads| {
+            let mut settings = PlannerSettings {
+                threads,
+                ..PlannerSettings::default()
+            };
+            settings.optimizer.sampling = sampling;
+            let plan = plan_with(settings, &joint_request()).unwrap();
+            (plan.phases[0].trajectory.clone(), plan.iterations)
+        };
+        let alone = of_threads(1);
+        for threads in [2, 3, 7] {
+            assert_eq!(alone, of_threads(threads), "{sampling:?}, {threads}");
+        }
+    }
+}
+
+#[test]
 fn cancelling_is_heard_at_every_iteration() {
     for stop_after in [1, 3, 12] {
         let mut seen = 0;

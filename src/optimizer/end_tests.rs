@@ -123,7 +123,7 @@ fn the_grasp_energy_moves_the_end_and_only_where_it_may() {
         goals: &goals,
         settings: &settings,
         rng: &mut Pcg64Mcg::seed_from_u64(0),
-        workspace: &mut Workspace::new(&robot),
+        workspaces: &mut [Workspace::new(&robot)],
         check: &mut AcceptAll,
         observe: &mut |_| ControlFlow::Continue(()),
         candidates: Vec::new(),

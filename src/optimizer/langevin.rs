@@ -2,12 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use rand::Rng;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 
+use super::crew::each_part;
 use super::objective::{Objective, Pass, Workspace};
 use super::particle::{Candidate, GoalPoint, Particle};
-use super::settings::OptimizerSettings;
-use super::step::step;
+use super::settings::{Level, OptimizerSettings, Sampling};
+use super::step::Stepper;
 use crate::trajectory::{MovingStart, Spline};
 
 /// What the observer learns after every iteration; breaking out stops the optimiser.
@@ -25,7 +27,7 @@ pub struct Report {
 pub struct Interrupted;
 
 /// A finer test of motions that are feasible at their samples.
-pub trait CandidateCheck {
+pub trait CandidateCheck: Send {
     fn accepts(&mut self, spline: &Spline, goal: usize) -> bool;
 }
 
@@ -35,9 +37,9 @@ pub struct Run<'a, R: Rng> {
     pub goals: &'a [GoalPoint],
     pub settings: &'a OptimizerSettings,
     pub rng: &'a mut R,
-    pub workspace: &'a mut Workspace,
+    pub workspaces: &'a mut [Workspace],
     pub check: &'a mut dyn CandidateCheck,
-    pub observe: &'a mut dyn FnMut(&Report) -> ControlFlow<()>,
+    pub observe: &'a mut (dyn FnMut(&Report) -> ControlFlow<()> + Send),
     /// Accepted motions, each shorter than the one before.
     pub candidates: Vec<Candidate>,
     /// Steps of all particles.
@@ -64,46 +66,28 @@ impl<R: Rng> Run<'_, R> {
             .map_or(f32::INFINITY, Candidate::duration_s)
     }
 
-    /// One step of one particle; true if the motion before the step was feasible at its samples (and, from a moving start,
-    /// inside its limits at a spacing near its own, which the motion kept in the workspace then has).
-    pub(super) fn advance(
-        &mut self,
-        particle: &mut Particle,
-        pass: Pass,
-        temperature: f32,
-    ) -> bool {
-        self.workspace.previous.clone_from(&particle.spline);
-        let goal = &self.goals[particle.goal];
-        step(
-            self.objective,
-            particle,
-            goal,
+    /// One step of every living particle.
+    pub(super) fn advance(&mut self, particles: &mut [Particle], pass: Pass, level: Level) {
+        let stepper = Stepper {
+            objective: self.objective,
+            goals: self.goals,
+            settings: self.settings,
             pass,
-            temperature,
-            self.settings,
-            self.rng,
-            self.workspace,
-        );
-        self.steps += 1;
-        let Some(start) = &self.objective.moving_start else {
-            return particle.excess_m > 0.0;
+            level,
         };
-        let fit = start.fit(
-            &mut self.workspace.previous,
-            f64::from(particle.spacing_s),
-            &self.objective.limits,
-        );
-        particle.duration_s = fit.spacing_s as f32 * particle.spline.spans() as f32;
-        particle.excess_m > 0.0 && fit.inside
+        self.steps += particles.iter().filter(|p| p.alive).count() as u32;
+        each_part(self.workspaces, particles, &|part, ws| {
+            stepper.advance(part, ws)
+        });
     }
 
     /// Keeps the motion before the last step as a candidate if the fine check accepts it.
     pub(super) fn offer(&mut self, particle: &Particle) -> bool {
-        let accepted = self.check.accepts(&self.workspace.previous, particle.goal);
+        let accepted = self.check.accepts(&particle.before, particle.goal);
         if accepted {
             self.candidates.push(Candidate {
                 spacing_s: particle.duration_s / particle.spline.spans() as f32,
-                spline: self.workspace.previous.clone(),
+                spline: particle.before.clone(),
                 goal: particle.goal,
                 origin: particle.origin,
             });
@@ -130,18 +114,22 @@ pub fn annealed_langevin<R: Rng>(
     particles: &mut [Particle],
 ) -> Result<(), Interrupted> {
     let settings = run.settings;
+    if settings.sampling == Sampling::Langevin {
+        // Each particle has noise of its own, whichever thread moves it.
+        for particle in particles.iter_mut() {
+            particle.noise = Pcg64Mcg::seed_from_u64(run.rng.random());
+        }
+    }
     let (mut stalled, mut last_best) = (0, run.best_duration_s());
     for iteration in 0..settings.max_iterations {
         let share = iteration as f32 / settings.max_iterations as f32;
         run.report(iteration, share)?;
-        let level = settings.level(share);
-        evaluate_movable_ends(run, particles, level.annealing, Pass::Anneal);
+        run.advance(particles, Pass::Anneal, settings.level(share));
         for particle in particles.iter_mut().filter(|p| p.alive) {
-            let feasible = run.advance(particle, Pass::Anneal, level.temperature);
-            if feasible {
+            if particle.feasible {
                 if particle.duration_s < particle.best_duration_s {
                     particle.best_duration_s = particle.duration_s;
-                    particle.best.clone_from(&run.workspace.previous);
+                    particle.best.clone_from(&particle.before);
                 }
                 if particle.duration_s < WORTH_CHECKING * run.best_duration_s() {
                     run.offer(particle);
@@ -163,25 +151,6 @@ pub fn annealed_langevin<R: Rng>(
         }
     }
     Ok(())
-}
-
-/// Updates the end terms of the particles whose goal the grasp energy may move.
-pub(super) fn evaluate_movable_ends<R: Rng>(
-    run: &mut Run<'_, R>,
-    particles: &mut [Particle],
-    annealing: f32,
-    pass: Pass,
-) {
-    let goals = run.goals;
-    let mut movable: Vec<&mut Particle> = particles
-        .iter_mut()
-        .filter(|p| p.alive && goals[p.goal].movable)
-        .collect();
-    if !movable.is_empty() {
-        let period = run.settings.end_period;
-        run.objective
-            .evaluate_ends(&mut movable, annealing, pass, period, run.workspace);
-    }
 }
 
 /// Time pressure: a free particle must get faster, one in collision gets time to find its way out.

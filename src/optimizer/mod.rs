@@ -9,6 +9,7 @@ mod breakdown;
 mod clearance;
 mod collision;
 mod configuration;
+mod crew;
 #[cfg(test)]
 mod end_tests;
 mod ends;
@@ -25,6 +26,7 @@ pub use breakdown::{CostBreakdown, TermValue};
 pub use clearance::ClearanceRamp;
 pub use collision::{ActivePairs, CollisionTerms, Included, Nearest};
 pub use configuration::{Configuration, ConfigurationProblem, ConfigurationSettings};
+pub use crew::Crew;
 pub use langevin::{annealed_langevin, CandidateCheck, Interrupted, Report, Run};
 pub use objective::{Objective, Pass, Workspace};
 pub use particle::{Candidate, GoalPoint, Origin, Particle};

@@ -13,8 +13,7 @@ use crate::geometry::Pose;
 use crate::lanes::{dot, splat, splat3, sub, Lanes, LANES};
 use crate::robot::{BodyWrenches, KinematicState, RobotModel};
 use crate::trajectory::{
-    basis, rows_from_lanes, rows_to_lanes, BandedSystem, JointRow, MotionLimits, MovingStart,
-    Spline, ORDER,
+    basis, rows_from_lanes, rows_to_lanes, BandedSystem, JointRow, MotionLimits, MovingStart, ORDER,
 };
 
 /// Sampled configurations in each span.
@@ -66,7 +65,6 @@ pub struct Workspace {
     pub(super) gradient_q: Vec<Lanes>,
     pub(super) ends: Vec<Isometry3<f32>>,
     pub(super) end_terms: Vec<EndTerm>,
-    pub previous: Spline,
 }
 
 impl Workspace {
@@ -80,7 +78,6 @@ impl Workspace {
             gradient_q: vec![Lanes::ZERO; dof],
             ends: Vec::new(),
             end_terms: Vec::new(),
-            previous: Spline::default(),
         }
     }
 }

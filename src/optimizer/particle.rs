@@ -1,6 +1,7 @@
 //! One motion while it is optimised.
 
 use nalgebra::Isometry3;
+use rand_pcg::Pcg64Mcg;
 
 use super::collision::ActivePairs;
 use crate::trajectory::{JointRow, Spline};
@@ -57,6 +58,12 @@ pub struct Particle {
     pub origin: Origin,
     pub alive: bool,
     pub steps: usize,
+    /// The spline before the last step, and whether it was feasible at its samples (and, from a moving start, inside its limits at a
+    /// spacing near its own, which it then has).
+    pub before: Spline,
+    pub feasible: bool,
+    /// Where the noise of its steps comes from.
+    pub noise: Pcg64Mcg,
     /// Pairs near collision, by block of sixteen samples.
     pub active: Vec<ActivePairs>,
     /// Smallest clearance minus the required one at the last sampled configurations [m].
@@ -90,6 +97,9 @@ impl Particle {
             origin,
             alive: true,
             steps: 0,
+            before: Spline::default(),
+            feasible: false,
+            noise: Pcg64Mcg::new(0),
             active: Vec::new(),
             excess_m: f32::NEG_INFINITY,
             duration_s: f32::INFINITY,

@@ -2,9 +2,10 @@
 
 use rand::Rng;
 
-use super::langevin::{evaluate_movable_ends, Interrupted, Run};
+use super::langevin::{Interrupted, Run};
 use super::objective::Pass;
 use super::particle::Particle;
+use super::settings::Level;
 
 /// A refined motion must be this much shorter to be worth a fine check.
 const WORTH_CHECKING: f32 = 0.999;
@@ -54,9 +55,8 @@ fn refine_one<R: Rng>(
         if let Some(start) = &run.objective.moving_start {
             start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
         }
-        evaluate_movable_ends(run, std::slice::from_mut(particle), 0.0, Pass::Refine);
-        let feasible = run.advance(particle, Pass::Refine, 0.0);
-        if feasible && particle.duration_s < GAIN * current {
+        run.advance(std::slice::from_mut(particle), Pass::Refine, Level::END);
+        if particle.feasible && particle.duration_s < GAIN * current {
             if particle.duration_s < CLEAR_GAIN * current {
                 failures = 0;
             }

@@ -125,6 +125,14 @@ pub struct Level {
     pub annealing: f32,
 }
 
+impl Level {
+    /// Cold, and the exact landscape.
+    pub const END: Self = Self {
+        temperature: 0.0,
+        annealing: 0.0,
+    };
+}
+
 impl OptimizerSettings {
     /// Temperature falls with (1 - s/0.6)^2 and is zero in the last 40 %; the field's noise falls over
     /// the same 60 %, so that the exact landscape decides the end.

@@ -1,24 +1,76 @@
-//! One preconditioned step of one particle.
+//! One preconditioned step of particles.
 
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::objective::{Objective, Pass, Workspace};
 use super::particle::{GoalPoint, Particle};
-use super::settings::OptimizerSettings;
+use super::settings::{Level, OptimizerSettings};
 use crate::trajectory::{JointRow, ORDER};
+
+/// What moves particles, on any thread.
+#[derive(Clone, Copy)]
+pub(super) struct Stepper<'a> {
+    pub objective: &'a Objective,
+    pub goals: &'a [GoalPoint],
+    pub settings: &'a OptimizerSettings,
+    pub pass: Pass,
+    pub level: Level,
+}
+
+impl Stepper<'_> {
+    /// One step of the living ones among some particles.
+    pub fn advance(&self, particles: &mut [Particle], ws: &mut Workspace) {
+        self.evaluate_movable_ends(particles, ws);
+        for particle in particles.iter_mut().filter(|p| p.alive) {
+            self.advance_one(particle, ws);
+        }
+    }
+
+    fn advance_one(&self, particle: &mut Particle, ws: &mut Workspace) {
+        particle.before.clone_from(&particle.spline);
+        step(
+            self.objective,
+            particle,
+            &self.goals[particle.goal],
+            self.pass,
+            self.level.temperature,
+            self.settings,
+            ws,
+        );
+        particle.feasible = particle.excess_m > 0.0;
+        if let Some(start) = &self.objective.moving_start {
+            let spacing_s = f64::from(particle.spacing_s);
+            let fit = start.fit(&mut particle.before, spacing_s, &self.objective.limits);
+            particle.duration_s = fit.spacing_s as f32 * particle.spline.spans() as f32;
+            particle.feasible &= fit.inside;
+        }
+    }
+
+    /// Updates the end terms of the particles whose goal the grasp energy may move.
+    fn evaluate_movable_ends(&self, particles: &mut [Particle], ws: &mut Workspace) {
+        let mut movable: Vec<&mut Particle> = particles
+            .iter_mut()
+            .filter(|p| p.alive && self.goals[p.goal].movable)
+            .collect();
+        if !movable.is_empty() {
+            let (annealing, period) = (self.level.annealing, self.settings.end_period);
+            self.objective
+                .evaluate_ends(&mut movable, annealing, self.pass, period, ws);
+        }
+    }
+}
 
 /// Evaluates the objective at the particle and moves it: `x <- x - step H^-1 g + sqrt(2 T step) L^-T xi` with `H = L L^T`.
 /// Joints stay inside their limits and no control point moves further than the step limit. The particle's clearance and
 /// duration afterwards describe the spline before the step.
-pub(super) fn step(
+fn step(
     objective: &Objective,
     particle: &mut Particle,
     goal: &GoalPoint,
     pass: Pass,
     temperature: f32,
     settings: &OptimizerSettings,
-    rng: &mut impl Rng,
     ws: &mut Workspace,
 ) {
     objective.evaluate(particle, goal, pass, settings, ws);
@@ -42,7 +94,7 @@ pub(super) fn step(
             &mut ws.system.gradient[first..last],
             (2.0 * temperature / share).sqrt(),
             objective,
-            rng,
+            &mut particle.noise,
         );
     }
     ws.system.solve_upper(first, last);

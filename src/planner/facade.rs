@@ -1,6 +1,5 @@
 //! `Planner::plan`: the stages in their order.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,14 +12,14 @@ use super::goals::{self, FoundGoal};
 use super::place::PlaceSite;
 use super::replan::Running;
 use super::request::PlanRequest;
-use super::result::{Plan, Progress, StageTiming};
-use super::session::Session;
+use super::result::{Plan, StageTiming};
+use super::session::{Observe, Session};
 use super::settings::PlannerSettings;
 use super::solver::{milliseconds, Search, Solver};
 use super::validate::validate;
 use super::verify::{Verifier, Violation};
 use super::world::World;
-use crate::optimizer::Workspace;
+use crate::optimizer::Crew;
 use crate::robot::RobotModel;
 use crate::scene::LaneGridCache;
 
@@ -37,7 +36,7 @@ pub(super) struct Tries {
 pub struct Planner {
     pub(super) robot: Arc<RobotModel>,
     pub(super) settings: PlannerSettings,
-    workspace: Workspace,
+    crew: Crew,
     /// Meshes and voxel grids of earlier requests, laid out for the kernels.
     grids: LaneGridCache,
     /// Built once: it lays out the robot's true shapes. A failure is reported by every request.
@@ -46,12 +45,12 @@ pub struct Planner {
 
 impl Planner {
     pub fn new(robot: Arc<RobotModel>, settings: PlannerSettings) -> Self {
-        let workspace = Workspace::new(&robot);
+        let crew = Crew::new(&robot, settings.threads);
         let verifier = Verifier::new(&robot);
         Self {
             robot,
             settings,
-            workspace,
+            crew,
             grids: LaneGridCache::default(),
             verifier,
         }
@@ -67,11 +66,7 @@ impl Planner {
 
     /// Plans one request. `observe` is told of every iteration; breaking out of it cancels ([`PlanError::Cancelled`]). When
     /// the time limit passes, the best plan that verifies is returned, else [`PlanError::Timeout`].
-    pub fn plan(
-        &mut self,
-        request: &PlanRequest,
-        observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<Plan, PlanError> {
+    pub fn plan(&mut self, request: &PlanRequest, observe: Observe<'_>) -> Result<Plan, PlanError> {
         self.solve(request, None, observe)
     }
 
@@ -80,7 +75,7 @@ impl Planner {
         &mut self,
         request: &PlanRequest,
         running: Option<&Running>,
-        observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+        observe: Observe<'_>,
     ) -> Result<Plan, PlanError> {
         let mut session = Session::new(request.time_limit, observe);
         validate(&self.robot, request)?;
@@ -144,7 +139,7 @@ impl Planner {
             })?;
         let mut solver = Solver {
             settings: &self.settings,
-            workspace: &mut self.workspace,
+            crew: &mut self.crew,
             grids: &mut self.grids,
             verifier,
             rng: &mut tries.rng,
@@ -188,7 +183,7 @@ impl Planner {
             candidate.spacing_s,
             &goals[candidate.goal].point,
             &self.settings.optimizer,
-            &mut self.workspace,
+            self.crew.workspace(),
         );
         let timing = StageTiming {
             total_ms: 1e3 * session.elapsed_s(),

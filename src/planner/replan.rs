@@ -1,13 +1,13 @@
 //! `Planner::replan`: a new motion for an arm that moves, and a stop where there is none.
 
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::error::PlanError;
 use super::facade::Planner;
 use super::finish::reach_settings;
 use super::request::{Goal, PlanRequest};
-use super::result::{Plan, Progress};
+use super::result::Plan;
+use super::session::Observe;
 use super::verify::{Motion, Verification, Verifier, Violation};
 use crate::geometry::{difference, Pose};
 use crate::robot::RobotModel;
@@ -109,7 +109,7 @@ impl Planner {
         request: &PlanRequest,
         running: &Running,
         keep: bool,
-        observe: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+        observe: Observe<'_>,
     ) -> Result<Replan, PlanError> {
         let begin = Instant::now();
         self.check_running(running)?;

@@ -7,7 +7,7 @@ use super::error::PlanError;
 use super::result::{Progress, Stage};
 
 /// Receives progress; breaking out cancels the request.
-pub type Observe<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+pub type Observe<'a> = &'a mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send);
 
 /// Why work stopped early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,6 +21,8 @@ pub enum GraspEnds {
 #[serde(deny_unknown_fields, default)]
 pub struct PlannerSettings {
     pub optimizer: OptimizerSettings,
+    /// Threads that move particles. 0: one for each core, four at most. The plan does not depend on it.
+    pub threads: usize,
     /// Spans of the spline; rounded up to a multiple of 8.
     pub spans: usize,
     /// Sampling-based seeds. 0: pure diffusion from straight lines.
@@ -82,6 +84,7 @@ impl Default for PlannerSettings {
     fn default() -> Self {
         Self {
             optimizer: OptimizerSettings::default(),
+            threads: 0,
             spans: 32,
             tree_seeds: 4,
             replan_tree_seeds: 2,

@@ -1,5 +1,6 @@
 //! One motion from rest to rest: seeds, annealing, refinement, and the first candidate that passes everything.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use rand_pcg::Pcg64Mcg;
@@ -15,8 +16,8 @@ use super::settings::PlannerSettings;
 use super::verify::Verifier;
 use super::world::{joint_values, World};
 use crate::optimizer::{
-    annealed_langevin, refine, Candidate, GoalPoint, Interrupted, Origin, Particle, Report, Run,
-    Workspace,
+    annealed_langevin, refine, Candidate, Crew, GoalPoint, Interrupted, Origin, Particle, Report,
+    Run,
 };
 use crate::scene::LaneGridCache;
 use crate::trajectory::{JointRow, Spline};
@@ -24,7 +25,7 @@ use crate::trajectory::{JointRow, Spline};
 /// What all motions of one request share.
 pub struct Solver<'a, 'b> {
     pub settings: &'a PlannerSettings,
-    pub workspace: &'a mut Workspace,
+    pub crew: &'a mut Crew,
     /// Tables of meshes and voxel grids.
     pub grids: &'a mut LaneGridCache,
     pub verifier: &'a mut Verifier,
@@ -155,10 +156,13 @@ impl Solver<'_, '_> {
             step: self.settings.check_step,
             end_holds: &mut end_holds,
         };
-        let stage = std::cell::Cell::new((Stage::Optimise, 0.2, 0.5));
+        let refining = AtomicBool::new(false);
         let session = &mut *self.session;
         let mut observe = |report: &Report| {
-            let (stage, from, width) = stage.get();
+            let (stage, from, width) = match refining.load(Relaxed) {
+                false => (Stage::Optimise, 0.2, 0.5),
+                true => (Stage::Refine, 0.7, 0.2),
+            };
             session.set_best_cost(f64::from(report.best_duration_s));
             session.tell(
                 stage,
@@ -166,29 +170,34 @@ impl Solver<'_, '_> {
                 from + width * f64::from(report.share),
             )
         };
-        let mut run = Run {
-            objective,
-            goals: points,
-            settings: &self.settings.optimizer,
-            rng: &mut *self.rng,
-            workspace: &mut *self.workspace,
-            check: &mut check,
-            observe: &mut observe,
-            candidates: Vec::new(),
-            steps: 0,
-        };
-        let start = Instant::now();
-        let annealed = annealed_langevin(&mut run, particles);
-        self.timing.anneal_ms += milliseconds(start);
-        stage.set((Stage::Refine, 0.7, 0.2));
-        if annealed.is_ok() {
+        let (settings, rng) = (&self.settings.optimizer, &mut *self.rng);
+        let (candidates, steps, anneal_ms, refine_ms) = self.crew.work(|workspaces| {
+            let mut run = Run {
+                objective,
+                goals: points,
+                settings,
+                rng,
+                workspaces,
+                check: &mut check,
+                observe: &mut observe,
+                candidates: Vec::new(),
+                steps: 0,
+            };
             let start = Instant::now();
-            // An interruption is recorded in the session, and what was found before it still counts.
-            let _: Result<(), Interrupted> = refine(&mut run, particles);
-            self.timing.refine_ms += milliseconds(start);
-        }
-        self.iterations += run.steps;
-        run.candidates
+            let annealed = annealed_langevin(&mut run, particles);
+            let anneal_ms = milliseconds(start);
+            refining.store(true, Relaxed);
+            let start = Instant::now();
+            if annealed.is_ok() {
+                // An interruption is recorded in the session, and what was found before it still counts.
+                let _: Result<(), Interrupted> = refine(&mut run, particles);
+            }
+            (run.candidates, run.steps, anneal_ms, milliseconds(start))
+        });
+        self.timing.anneal_ms += anneal_ms;
+        self.timing.refine_ms += refine_ms;
+        self.iterations += steps;
+        candidates
     }
 }
 

@@ -3,6 +3,7 @@
 use super::execution::Motion;
 use super::failure::Failure;
 use super::lock;
+use super::patience::PAUSED;
 use super::state::{seconds_between, ArmState, TimeNs};
 use crate::planner::Stage;
 use std::time::Duration;
@@ -11,8 +12,6 @@ use std::time::Duration;
 /// down, and by the machine's, as a simulation that has died stops the node's clock too.
 pub const BLIND_S: f64 = 1.0;
 const SILENT: Duration = Duration::from_secs(2);
-/// A simulation may also be paused: nothing moves and nothing is published until it goes on.
-const PAUSED: Duration = Duration::from_secs(60);
 /// A clock that is this much before the start of the motion was set back: nobody knows when the motion ends.
 const CLOCK_RESET_S: f64 = 1.0;
 /// A measured state may be this much behind the trajectory, or before it: the command, the controller and the joint states

@@ -1,11 +1,9 @@
 //! The Franka Hand behind the actions of franka_gripper: Move opens, Grasp closes and holds with force.
 
 use super::action_client::ActionClient;
-use super::active_goal::ActiveGoal;
 use super::failure::Failure;
 use super::goal_registry::GoalStatus;
-use super::gripper_client::run;
-use super::parameters::Parameters;
+use super::gripper_client::{run, Turn};
 use r2r::franka_msgs::action::{Grasp, Move};
 use r2r::Node;
 
@@ -33,12 +31,12 @@ impl FrankaHand {
     ///
     /// # Errors
     /// [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn open(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<(), Failure> {
+    pub fn open(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
         let command = Move::Goal {
             width: width_m,
-            speed: p.gripper_speed_m_s,
+            speed: turn.parameters.gripper_speed_m_s,
         };
-        let outcome = run(&self.open, command, p, goal)?;
+        let outcome = run(&self.open, command, turn)?;
         match outcome.status == GoalStatus::Succeeded && outcome.result.success {
             true => Ok(()),
             false => Err(Failure::Gripper(format!(
@@ -52,7 +50,8 @@ impl FrankaHand {
     ///
     /// # Errors
     /// [`Failure::GraspEmpty`], [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn close(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<(), Failure> {
+    pub fn close(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
+        let p = turn.parameters;
         let mut command = Grasp::Goal {
             width: width_m,
             speed: p.gripper_speed_m_s,
@@ -68,7 +67,7 @@ impl FrankaHand {
             command.epsilon.outer = p.gripper_width_open_m - command.width;
         }
         let (width, epsilon) = (command.width, command.epsilon.clone());
-        let outcome = run(&self.close, command, p, goal)?;
+        let outcome = run(&self.close, command, turn)?;
         let (result, status) = (outcome.result, outcome.status);
         if status == GoalStatus::Succeeded && result.success {
             return Ok(());

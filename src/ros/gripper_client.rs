@@ -8,10 +8,11 @@ use super::failure::Failure;
 use super::franka_hand::FrankaHand;
 use super::goal_registry::GoalStatus;
 use super::parameters::Parameters;
+use super::patience::Patience;
+use super::shared::Shared;
 use crate::planner::Stage;
 use r2r::control_msgs::action::{GripperCommand, ParallelGripperCommand};
 use r2r::Node;
-use std::time::{Duration, Instant};
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,13 @@ pub enum GripperClient {
     Parallel(ActionClient<ParallelGripperCommand::Action>),
     #[cfg(franka_msgs)]
     Franka(FrankaHand),
+}
+
+/// The goal for which the gripper acts.
+pub struct Turn<'a> {
+    pub shared: &'a Shared,
+    pub parameters: &'a Parameters,
+    pub goal: &'a ActiveGoal,
 }
 
 /// Where the fingers of a position-controlled gripper came to rest.
@@ -59,16 +67,16 @@ impl GripperClient {
     ///
     /// # Errors
     /// [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn open(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<(), Failure> {
-        goal.enter(Stage::Gripper, 0.0);
+    pub fn open(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
+        turn.goal.enter(Stage::Gripper, 0.0);
         #[cfg(franka_msgs)]
         if let Self::Franka(hand) = self {
-            return hand.open(width_m, p, goal);
+            return hand.open(width_m, turn);
         }
-        let reached = self.move_to(width_m, p, goal)?;
+        let reached = self.move_to(width_m, turn)?;
         match reached.status == GoalStatus::Succeeded && (reached.reached_goal || reached.stalled) {
             true => Ok(()),
-            false => Err(reached.failure(width_m, p)),
+            false => Err(reached.failure(width_m, turn.parameters)),
         }
     }
 
@@ -76,15 +84,15 @@ impl GripperClient {
     ///
     /// # Errors
     /// [`Failure::GraspEmpty`], [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn close(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<(), Failure> {
-        goal.enter(Stage::Gripper, 0.0);
+    pub fn close(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
+        turn.goal.enter(Stage::Gripper, 0.0);
         #[cfg(franka_msgs)]
         if let Self::Franka(hand) = self {
-            return hand.close(width_m, p, goal);
+            return hand.close(width_m, turn);
         }
         let _ = width_m;
         // To nothing: the object stops the fingers, and their force holds it.
-        let reached = self.move_to(0.0, p, goal)?;
+        let (reached, p) = (self.move_to(0.0, turn)?, turn.parameters);
         let succeeded = reached.status == GoalStatus::Succeeded && reached.reached_goal;
         // Some controllers abort where the fingers stall: around an object that is what they are for.
         if !succeeded && !reached.stalled {
@@ -99,7 +107,8 @@ impl GripperClient {
         }
     }
 
-    fn move_to(&self, width_m: f64, p: &Parameters, goal: &ActiveGoal) -> Result<Reached, Failure> {
+    fn move_to(&self, width_m: f64, turn: &Turn<'_>) -> Result<Reached, Failure> {
+        let p = turn.parameters;
         let position = width_m * p.gripper_width_to_position;
         let width = |position: f64| position / p.gripper_width_to_position;
         match self {
@@ -107,7 +116,7 @@ impl GripperClient {
                 let mut command = GripperCommand::Goal::default();
                 command.command.position = position;
                 command.command.max_effort = p.gripper_force_n;
-                let Outcome { status, result } = run(client, command, p, goal)?;
+                let Outcome { status, result } = run(client, command, turn)?;
                 Ok(Reached {
                     width_m: width(result.position),
                     status,
@@ -123,7 +132,7 @@ impl GripperClient {
                 command.command.position = vec![position];
                 command.command.velocity = vec![p.gripper_speed_m_s * p.gripper_width_to_position];
                 command.command.effort = vec![p.gripper_force_n];
-                let Outcome { status, result } = run(client, command, p, goal)?;
+                let Outcome { status, result } = run(client, command, turn)?;
                 let position = result.state.position.first().copied();
                 Ok(Reached {
                     width_m: width(position.unwrap_or(f64::NAN)),
@@ -156,21 +165,21 @@ impl Reached {
 pub fn run<A: Action>(
     client: &ActionClient<A>,
     command: A::Goal,
-    p: &Parameters,
-    goal: &ActiveGoal,
+    turn: &Turn<'_>,
 ) -> Result<Outcome<A::Result>, Failure> {
+    let (p, goal) = (turn.parameters, turn.goal);
     let fault = |fault| match fault {
         PeerFault::Ended(failure) => failure,
         fault => Failure::Gripper(format!("the gripper's {fault}")),
     };
     client.find(goal).map_err(fault)?;
-    let begun = Instant::now();
-    let timeout = Duration::from_secs_f64(p.gripper_timeout_s);
+    let patience = Patience::start(turn.shared, p.use_sim_time, p.gripper_timeout_s);
     let outcome = client.perform(command, goal, true, || {
         goal.keep_alive();
-        match begun.elapsed() > timeout {
+        match patience.is_over() {
             true => Err(Failure::Gripper(format!(
-                "the gripper has not ended its motion within {timeout:?} (gripper.timeout)"
+                "the gripper has not ended its motion within {} s (gripper.timeout)",
+                p.gripper_timeout_s
             ))),
             false => Ok(()),
         }

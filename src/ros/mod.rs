@@ -30,6 +30,7 @@ pub mod failure;
 #[cfg(franka_msgs)]
 pub mod franka_hand;
 pub mod gripper_client;
+pub mod patience;
 pub mod pick;
 pub mod prepare;
 pub mod topic_controller;

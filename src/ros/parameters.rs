@@ -33,6 +33,8 @@ parameters! {
             "Trajectories from straight seeds that are optimised together, unless the goal says otherwise; seeds from a tree search come on top.";
         planning_seed: i64 = 0, "planning.seed", "", Integer(0, i64::MAX), Live,
             "Seed of the sampler. 0: a new one for each goal.";
+        planning_threads: i64 = 0, "planning.threads", "", Integer(0, 64), Restart,
+            "Threads that optimise trajectories. 0: one for each core, four at most. The plan does not depend on it.";
         planning_approach_distance_m: f64 = 0.10, "planning.approach_distance", "m", Double(0.0, 1.0), Live,
             "Length of the straight approach along the gripper's axis, down to a quarter of it where there is no more room.";
         planning_lift_distance_m: f64 = 0.10, "planning.lift_distance", "m", Double(0.0, 1.0), Live,
@@ -118,7 +120,7 @@ parameters! {
         gripper_force_n: f64 = 20.0, "gripper.force", "N", Double(0.0, 1000.0), Live,
             "Force of the closed gripper.";
         gripper_timeout_s: f64 = 5.0, "gripper.timeout", "s", Positive(60.0), Live,
-            "Longest time the gripper may take to open or close.";
+            "Longest time the gripper may take to open or close; under use_sim_time by the simulation's clock.";
         gripper_min_width_m: f64 = 0.002, "gripper.min_width", "m", Double(0.0, 1.0), Live,
             "A closed gripper narrower than this holds nothing.";
         gripper_epsilon_inner_m: f64 = 0.005, "gripper.epsilon_inner", "m", Double(0.0, 1.0), Live,

@@ -7,7 +7,7 @@ use super::active_goal::ActiveGoal;
 use super::convert::{self, goal::CheckedGoal};
 use super::execution;
 use super::failure::Failure;
-use super::gripper_client::GripperClient;
+use super::gripper_client::{GripperClient, Turn};
 use super::object_frames::latest_pose;
 use super::parameters::Parameters;
 use super::prepare::{prepare, Prepared, Target};
@@ -102,7 +102,7 @@ impl Picker {
         robot: &Arc<RobotModel>,
         request: &PlanRequest,
     ) -> Result<Plan, Failure> {
-        let planner = planner_for(&mut self.planner, robot);
+        let planner = planner_for(&mut self.planner, robot, &self.shared.parameters());
         let (planning, done) = mpsc::channel::<()>();
         let planned = thread::scope(|scope| {
             // Feedback goes on where the planner is silent for long. The channel closes when it is done: that ends the wait at once.
@@ -197,9 +197,14 @@ impl Picker {
         result: &mut PlanGraspMotion::Result,
     ) -> Result<(), Failure> {
         let gripper = self.gripper.as_ref().filter(|_| checked.use_gripper);
+        let turn = Turn {
+            shared: &self.shared,
+            parameters,
+            goal,
+        };
         for phase in &plan.phases {
             if let Some(gripper) = gripper {
-                act(gripper, phase.gripper_before, parameters, goal)?;
+                act(gripper, phase.gripper_before, &turn)?;
             }
             let end = execution::execute(&self.shared, robot, parameters, &phase.trajectory, goal)?;
             let closes = matches!(phase.gripper_after, GripperAction::Close { .. });
@@ -210,7 +215,7 @@ impl Picker {
                 result.grasp_orientation_error = error.rotation.angle();
             }
             match gripper {
-                Some(gripper) => act(gripper, phase.gripper_after, parameters, goal)?,
+                Some(gripper) => act(gripper, phase.gripper_after, &turn)?,
                 None if phase.gripper_after == GripperAction::Keep => {}
                 None => return Ok(()),
             }
@@ -219,18 +224,12 @@ impl Picker {
     }
 }
 
-fn act(
-    gripper: &GripperClient,
-    action: GripperAction,
-    p: &Parameters,
-    goal: &ActiveGoal,
-) -> Result<(), Failure> {
+fn act(gripper: &GripperClient, action: GripperAction, turn: &Turn<'_>) -> Result<(), Failure> {
+    let widest_m = turn.parameters.gripper_width_open_m;
     match action {
         GripperAction::Keep => Ok(()),
-        GripperAction::Open { width_m } => {
-            gripper.open(width_m.min(p.gripper_width_open_m), p, goal)
-        }
-        GripperAction::Close { width_m } => gripper.close(width_m, p, goal),
+        GripperAction::Open { width_m } => gripper.open(width_m.min(widest_m), turn),
+        GripperAction::Close { width_m } => gripper.close(width_m, turn),
     }
 }
 
@@ -276,14 +275,14 @@ pub fn end(
 fn planner_for<'a>(
     known: &'a mut Option<(Arc<RobotModel>, Planner)>,
     robot: &Arc<RobotModel>,
+    p: &Parameters,
 ) -> &'a mut Planner {
     known.take_if(|(of, _)| !Arc::ptr_eq(of, robot));
-    let make = || {
-        (
-            robot.clone(),
-            Planner::new(robot.clone(), PlannerSettings::default()),
-        )
+    let settings = PlannerSettings {
+        threads: p.planning_threads as usize,
+        ..PlannerSettings::default()
     };
+    let make = || (robot.clone(), Planner::new(robot.clone(), settings));
     &mut known.get_or_insert_with(make).1
 }
 

@@ -73,7 +73,7 @@ def programs(tmp_path_factory):
         "use_sim_time:=true",
         # Seconds that a slow or stopped simulation makes a motion late.
         "controller.goal_time_tolerance:=20.0",
-        "gripper.timeout:=15.0",
+        "gripper.timeout:=2.0",
     )
     yield sim, node
     assert node.stop() == 0

@@ -1,0 +1,92 @@
+//! The threads that move particles: what one step needs besides the particle is read only, so any thread may take it.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::objective::Workspace;
+use super::particle::Particle;
+use crate::robot::RobotModel;
+
+/// More threads than this would mostly wait for one another.
+const MOST_THREADS: usize = 4;
+/// Parts for each thread: one that is early takes what another has not begun.
+const PARTS: usize = 2;
+/// Fewer living particles than this are no part of their own.
+const LEAST_PARTICLES: usize = 2;
+
+/// Threads, and a workspace for each part that they may take. Motions do not depend on their number.
+pub struct Crew {
+    workspaces: Vec<Workspace>,
+    /// Of its own, since the common one may be busy with an object for a while. None: the caller's thread alone.
+    pool: Option<ThreadPool>,
+}
+
+impl Crew {
+    /// `threads` 0: one for each core of the machine, four at most.
+    pub fn new(robot: &RobotModel, threads: usize) -> Self {
+        let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = match threads {
+            0 => cores().min(MOST_THREADS),
+            some => some,
+        };
+        let builder = ThreadPoolBuilder::new().num_threads(threads);
+        let pool = match threads {
+            1 => None,
+            _ => builder.thread_name(|n| format!("step {n}")).build().ok(),
+        };
+        let parts = pool.as_ref().map_or(1, |_| PARTS * threads);
+        Self {
+            workspaces: (0..parts).map(|_| Workspace::new(robot)).collect(),
+            pool,
+        }
+    }
+
+    /// Scratch for a single thread.
+    pub fn workspace(&mut self) -> &mut Workspace {
+        &mut self.workspaces[0]
+    }
+
+    /// Does something with the workspaces on the crew's threads.
+    pub fn work<R: Send>(&mut self, on: impl FnOnce(&mut [Workspace]) -> R + Send) -> R {
+        let workspaces = &mut self.workspaces;
+        match &self.pool {
+            Some(pool) => pool.install(|| on(workspaces)),
+            None => on(workspaces),
+        }
+    }
+}
+
+/// Hands particles out in parts with about as many living ones, and waits until all are done. Called on the crew's threads.
+pub(super) fn each_part(
+    workspaces: &mut [Workspace],
+    particles: &mut [Particle],
+    work: &(impl Fn(&mut [Particle], &mut Workspace) + Sync),
+) {
+    let living = particles.iter().filter(|p| p.alive).count();
+    let parts = workspaces.len().min(living / LEAST_PARTICLES).max(1);
+    let (own, others) = workspaces.split_at_mut(1);
+    if parts == 1 {
+        return work(particles, &mut own[0]);
+    }
+    let each = living.div_ceil(parts);
+    let (mine, mut rest) = split_after(particles, each);
+    rayon::scope(|scope| {
+        for workspace in others.iter_mut().take(parts - 1) {
+            let (part, left) = split_after(std::mem::take(&mut rest), each);
+            rest = left;
+            scope.spawn(move |_| work(part, workspace));
+        }
+        work(mine, &mut own[0]);
+    });
+}
+
+/// The first particles with so many living ones among them, and the others.
+fn split_after(particles: &mut [Particle], living: usize) -> (&mut [Particle], &mut [Particle]) {
+    let mut left = living;
+    let is_last = |particle: &Particle| {
+        left -= usize::from(particle.alive);
+        left == 0
+    };
+    let end = particles.iter().position(is_last);
+    let end = end.map_or(particles.len(), |last| last + 1);
+    particles.split_at_mut(end)
+}
