@@ -95,8 +95,7 @@ class SceneRunner:
             planning__model_file=WEIGHTS,
             gripper__force=self.o.force,
             use_sim_time="true",
-            # A loaded machine may hold messages back, and simulate slowly: this one is by the machine's clock.
-            gripper__timeout=30.0,
+            # A loaded machine may hold messages back.
             state__max_age=1.0,
             state__timeout=10.0,
             objects__max_age=2.0,
