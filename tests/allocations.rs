@@ -48,12 +48,7 @@ fn annealing_steps_allocate_nothing() {
     let start = vec![0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
     let goal = vec![1.2, 0.2, 0.0, -1.8, 0.0, 2.0, 0.785];
     let request = PlanRequest::new(start, scene, Goal::Joints(goal));
-    // Handing particles to other threads takes an allocation for each thread and step.
-    let settings = PlannerSettings {
-        threads: 1,
-        ..PlannerSettings::default()
-    };
-    let mut planner = Planner::new(robot, settings);
+    let mut planner = Planner::new(robot, PlannerSettings::default());
     // The second run is the one that counts: the first fills what is kept.
     let mut counts: Vec<(f64, usize)> = Vec::with_capacity(10_000);
     for _ in 0..2 {

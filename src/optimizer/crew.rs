@@ -55,28 +55,23 @@ impl Crew {
     }
 }
 
-/// Hands particles out in parts with about as many living ones, and waits until all are done. Called on the crew's threads.
+/// Hands particles out in parts with about as many living ones, and waits until all are done; called on the crew's threads.
+/// Halved again and again by `join`, which allocates nothing.
 pub(super) fn each_part(
     workspaces: &mut [Workspace],
     particles: &mut [Particle],
     work: &(impl Fn(&mut [Particle], &mut Workspace) + Sync),
 ) {
     let living = particles.iter().filter(|p| p.alive).count();
-    let parts = workspaces.len().min(living / LEAST_PARTICLES).max(1);
-    let (own, others) = workspaces.split_at_mut(1);
-    if parts == 1 {
-        return work(particles, &mut own[0]);
+    if workspaces.len().min(living / LEAST_PARTICLES) < 2 {
+        return work(particles, &mut workspaces[0]);
     }
-    let each = living.div_ceil(parts);
-    let (mine, mut rest) = split_after(particles, each);
-    rayon::scope(|scope| {
-        for workspace in others.iter_mut().take(parts - 1) {
-            let (part, left) = split_after(std::mem::take(&mut rest), each);
-            rest = left;
-            scope.spawn(move |_| work(part, workspace));
-        }
-        work(mine, &mut own[0]);
-    });
+    let (mine, others) = workspaces.split_at_mut(workspaces.len() / 2);
+    let (first, second) = split_after(particles, living / 2);
+    rayon::join(
+        || each_part(mine, first, work),
+        || each_part(others, second, work),
+    );
 }
 
 /// The first particles with so many living ones among them, and the others.

@@ -68,6 +68,7 @@ impl<R: Rng> Run<'_, R> {
 
     /// One step of every living particle.
     pub(super) fn advance(&mut self, particles: &mut [Particle], pass: Pass, level: Level) {
+        self.evaluate_movable_ends(particles, pass, level);
         let stepper = Stepper {
             objective: self.objective,
             goals: self.goals,
@@ -79,6 +80,22 @@ impl<R: Rng> Run<'_, R> {
         each_part(self.workspaces, particles, &|part, ws| {
             stepper.advance(part, ws)
         });
+    }
+
+    /// Updates the end terms of the particles whose goal the grasp energy may move: of all at once, since sixteen ends cost what
+    /// one does.
+    fn evaluate_movable_ends(&mut self, particles: &mut [Particle], pass: Pass, level: Level) {
+        let goals = self.goals;
+        let mut movable: Vec<&mut Particle> = particles
+            .iter_mut()
+            .filter(|p| p.alive && goals[p.goal].movable)
+            .collect();
+        if !movable.is_empty() {
+            let period = self.settings.end_period;
+            let ws = &mut self.workspaces[0];
+            self.objective
+                .evaluate_ends(&mut movable, level.annealing, pass, period, ws);
+        }
     }
 
     /// Keeps the motion before the last step as a candidate if the fine check accepts it.

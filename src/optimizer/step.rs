@@ -21,7 +21,6 @@ pub(super) struct Stepper<'a> {
 impl Stepper<'_> {
     /// One step of the living ones among some particles.
     pub fn advance(&self, particles: &mut [Particle], ws: &mut Workspace) {
-        self.evaluate_movable_ends(particles, ws);
         for particle in particles.iter_mut().filter(|p| p.alive) {
             self.advance_one(particle, ws);
         }
@@ -44,19 +43,6 @@ impl Stepper<'_> {
             let fit = start.fit(&mut particle.before, spacing_s, &self.objective.limits);
             particle.duration_s = fit.spacing_s as f32 * particle.spline.spans() as f32;
             particle.feasible &= fit.inside;
-        }
-    }
-
-    /// Updates the end terms of the particles whose goal the grasp energy may move.
-    fn evaluate_movable_ends(&self, particles: &mut [Particle], ws: &mut Workspace) {
-        let mut movable: Vec<&mut Particle> = particles
-            .iter_mut()
-            .filter(|p| p.alive && self.goals[p.goal].movable)
-            .collect();
-        if !movable.is_empty() {
-            let (annealing, period) = (self.level.annealing, self.settings.end_period);
-            self.objective
-                .evaluate_ends(&mut movable, annealing, self.pass, period, ws);
         }
     }
 }
