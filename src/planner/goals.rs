@@ -9,6 +9,7 @@ use super::error::{GraspCounts, PlanError};
 use super::facade::Tries;
 use super::grasp_goals::GraspSearch;
 use super::grasps::GraspOffer;
+use super::joint_ends::JointSearch;
 use super::place::{FoundPlace, PlaceSite};
 use super::request::{Goal, PlanRequest};
 use super::result::Stage;
@@ -90,10 +91,17 @@ pub fn find(
             object,
             world_from_object: pose,
         } if settings.grasp_ends == GraspEnds::AsSampled => {
+            let search = JointSearch {
+                world,
+                object,
+                world_from_object: *pose,
+                rng,
+                session,
+            };
             let count = request.num_particles;
             match settings.joint_grasp {
-                true => sampled_ends::joint(world, object, pose, count, grids, rng),
-                false => sampled_ends::decoupled(world, object, pose, count, request.seed, rng),
+                true => sampled_ends::joint(search, count, grids),
+                false => sampled_ends::decoupled(search, count, request.seed),
             }
         }
         Goal::Grasp { .. } | Goal::Grasps { .. } => GraspSearch {

@@ -6,8 +6,8 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
 
 use super::branches::{Branch, Reached};
-use super::configurations::arm_clear_in;
-use super::error::PlanError;
+use super::configurations::{arm_clear_in, from_anywhere};
+use super::error::{GraspCounts, PlanError};
 use super::grasps::{self, GraspOffer};
 use super::result::Stage;
 use super::session::Session;
@@ -75,15 +75,43 @@ impl JointSearch<'_, '_> {
         };
         let mut workspace = problem.new_workspace();
         let starts = self.starts(&problem, &settings, offers)?;
-        let mut ends = Vec::new();
+        let (mut ends, counts) = (Vec::new(), &mut GraspCounts::default());
         for block in starts.chunks(LANES) {
             self.session.checkpoint(Stage::Sample, 0.1)?;
             let found = problem.descend_block(block, &settings, self.rng, &mut workspace);
-            ends.extend(found.iter().filter_map(|c| self.end(c)));
+            ends.extend(found.iter().filter_map(|c| self.end(c, FREE_M, counts)));
         }
-        let by_energy = |e: &JointEnd| e.offer.energy.unwrap_or(f64::INFINITY);
-        ends.sort_by(|a, b| by_energy(a).total_cmp(&by_energy(b)));
-        Ok(ends)
+        Ok(best_first(ends))
+    }
+
+    /// The same among `count` configurations that descend from anywhere, from the coarsest noise on; `counts` says what became of
+    /// the others.
+    ///
+    /// # Errors
+    /// [`PlanError::Cancelled`], [`PlanError::Timeout`].
+    pub fn ends_from_anywhere(
+        &mut self,
+        count: usize,
+        free_m: f32,
+        counts: &mut GraspCounts,
+        grids: &mut LaneGridCache,
+    ) -> Result<Vec<JointEnd>, PlanError> {
+        let (object, robot) = (self.object, self.world.robot.clone());
+        let collision = arm_clear_in(self.world, object, &self.world_from_object, grids);
+        let Some(problem) = ConfigurationProblem::new(&robot, collision) else {
+            return Ok(Vec::new());
+        };
+        let problem = problem.draw_to(from_anywhere(object, &self.world_from_object));
+        let settings = ConfigurationSettings::default();
+        let mut workspace = problem.new_workspace();
+        let mut ends = Vec::new();
+        for first in (0..count).step_by(LANES) {
+            self.session.checkpoint(Stage::Sample, 0.1)?;
+            let found = problem.solve_block(&settings, self.rng, &mut workspace);
+            let found = found.iter().take(count - first);
+            ends.extend(found.filter_map(|c| self.end(c, free_m, counts)));
+        }
+        Ok(best_first(ends))
     }
 
     /// Configurations at the offered grasps, plain and with noise, colliding or not, the cheapest first.
@@ -150,11 +178,18 @@ impl JointSearch<'_, '_> {
     }
 
     /// A configuration as a goal, if arm and hand are free there and the hand would close on the object.
-    fn end(&mut self, configuration: &Configuration) -> Option<JointEnd> {
+    fn end(
+        &mut self,
+        configuration: &Configuration,
+        free_m: f32,
+        counts: &mut GraspCounts,
+    ) -> Option<JointEnd> {
         let q = joint_row(&configuration.q);
-        let (free, untested) = (splat(FREE_M), splat(f32::NEG_INFINITY));
+        let (free, untested) = (splat(free_m), splat(f32::NEG_INFINITY));
         let world = &mut *self.world;
+        counts.offered += 1;
         if world.checker.blocked_rows(&[q; LANES], free, untested) != 0 {
+            counts.in_collision += 1;
             return None;
         }
         let robot = world.robot.clone();
@@ -164,9 +199,18 @@ impl JointSearch<'_, '_> {
         let object_from_gripper =
             self.world_from_object.inverse() * tool * gripper.tool_from_gripper;
         let energy = configuration.end_value;
-        let offer = grasps::judged(self.object, &object_from_gripper, energy)?;
+        let Some(offer) = grasps::judged(self.object, &object_from_gripper, energy) else {
+            counts.hand_touches_object += 1;
+            return None;
+        };
         let time_s = world.least_duration_s(q);
         let branch = Branch::at(world, Reached { q, time_s });
         Some(JointEnd { offer, branch })
     }
+}
+
+fn best_first(mut ends: Vec<JointEnd>) -> Vec<JointEnd> {
+    let by_energy = |e: &JointEnd| e.offer.energy.unwrap_or(f64::INFINITY);
+    ends.sort_by(|a, b| by_energy(a).total_cmp(&by_energy(b)));
+    ends
 }

@@ -4,17 +4,13 @@
 //! together, and the energy stays a term of the motions that end there. Decoupled, grasps are sampled, then inverse kinematics
 //! finds the arm, and what collides is dropped, since the ends stay where they are.
 
-use rand::Rng;
-
-use super::configurations::{arm_clear_in, from_anywhere};
 use super::error::{GraspCounts, PlanError};
 use super::goals::FoundGoal;
 use super::grasps::{self, GraspOffer};
-use super::world::{joint_row, World};
+use super::joint_ends::JointSearch;
+use super::result::Stage;
 use crate::field::ObjectModel;
-use crate::geometry::Pose;
 use crate::lanes::{splat, Lanes, LANES};
-use crate::optimizer::{ConfigurationProblem, ConfigurationSettings};
 use crate::robot::{IkSettings, InverseKinematics, LaneFrame};
 use crate::scene::LaneGridCache;
 use crate::trajectory::{rows_from_lanes, JointRow};
@@ -25,92 +21,75 @@ const ANGLE_TOLERANCE_RAD: f32 = 1e-3;
 /// Clearance to the scene with which an end counts as free, and to which a movable one is pushed [m].
 const FREE_M: f32 = 0.003;
 
-/// The free ones of `count` configurations that descend everything together, the best grasps first; an error if none is left.
+/// The free ones of `count` configurations that descend everything together, the best grasps first.
+///
+/// # Errors
+/// [`PlanError::NoGrasp`] if none is left, [`PlanError::Cancelled`], [`PlanError::Timeout`].
 pub fn joint(
-    world: &mut World,
-    object: &ObjectModel,
-    world_from_object: &Pose,
+    mut search: JointSearch<'_, '_>,
     count: usize,
     grids: &mut LaneGridCache,
-    rng: &mut impl Rng,
 ) -> Result<Vec<FoundGoal>, PlanError> {
-    let robot = world.robot.clone();
-    let none = |counts| PlanError::NoGrasp {
-        object: object.name.clone(),
-        counts,
-    };
-    let collision = arm_clear_in(world, object, world_from_object, grids);
-    let problem = ConfigurationProblem::new(&robot, collision);
-    let (Some(problem), Some(gripper)) = (problem, robot.gripper.as_ref()) else {
-        return Err(none(GraspCounts::default()));
-    };
-    let problem = problem.draw_to(from_anywhere(object, world_from_object));
-    let mut counts = GraspCounts {
-        offered: count,
-        ..GraspCounts::default()
-    };
-    let mut ends = Vec::new();
-    for configuration in problem.solve(&ConfigurationSettings::default(), count, rng) {
-        let tool = robot.kinematics.tool_pose(&configuration.q);
-        let world_from_gripper = tool * gripper.tool_from_gripper;
-        let pose = world_from_object.inverse() * world_from_gripper;
-        let q = joint_row(&configuration.q);
-        let checker = &mut world.checker;
-        if checker.blocked_rows(&[q; LANES], splat(FREE_M), splat(f32::NEG_INFINITY)) != 0 {
-            counts.in_collision += 1;
-        } else if let Some(offer) = grasps::judged(object, &pose, configuration.end_value) {
-            ends.push(goal(world, offer, &world_from_gripper, q, true));
-        }
-    }
-    match ends.is_empty() {
-        true => Err(none(counts)),
-        false => Ok(ends),
-    }
+    let mut counts = GraspCounts::default();
+    let ends = search.ends_from_anywhere(count, FREE_M, &mut counts, grids)?;
+    let goals = ends
+        .into_iter()
+        .map(|end| goal(&mut search, end.offer, end.branch.q, true));
+    any_of(goals.collect(), search.object, counts)
 }
 
-/// Free ends at up to `count` grasps drawn from the field with `seed`; an error if none is left.
+/// Free ends at up to `count` grasps drawn from the field with `seed`.
+///
+/// # Errors
+/// [`PlanError::NoGrasp`] if none is left, [`PlanError::Cancelled`], [`PlanError::Timeout`].
 pub fn decoupled(
-    world: &mut World,
-    object: &ObjectModel,
-    world_from_object: &Pose,
+    mut search: JointSearch<'_, '_>,
     count: usize,
     seed: u64,
-    rng: &mut impl Rng,
 ) -> Result<Vec<FoundGoal>, PlanError> {
-    let offers = grasps::sample(object, count, seed);
+    let offers = grasps::sample(search.object, count, seed);
     let mut counts = GraspCounts {
         offered: offers.len(),
         ..GraspCounts::default()
     };
-    let mut ends = Vec::with_capacity(offers.len());
+    let mut goals = Vec::with_capacity(offers.len());
     for offer in offers {
-        let world_from_gripper = world_from_object * offer.object_from_gripper;
-        if let Some(q) = free_arm(world, &world_from_gripper, &mut counts, rng) {
-            ends.push(goal(world, offer, &world_from_gripper, q, false));
+        search.session.checkpoint(Stage::Sample, 0.1)?;
+        if let Some(q) = free_arm(&mut search, &offer, &mut counts) {
+            goals.push(goal(&mut search, offer, q, false));
         }
     }
-    match ends.is_empty() {
+    any_of(goals, search.object, counts)
+}
+
+fn any_of(
+    goals: Vec<FoundGoal>,
+    object: &ObjectModel,
+    counts: GraspCounts,
+) -> Result<Vec<FoundGoal>, PlanError> {
+    match goals.is_empty() {
         true => Err(PlanError::NoGrasp {
             object: object.name.clone(),
             counts,
         }),
-        false => Ok(ends),
+        false => Ok(goals),
     }
 }
 
-/// A free configuration at the gripper pose from sixteen random seeds.
+/// A free configuration at the grasp from sixteen random seeds.
 fn free_arm(
-    world: &mut World,
-    world_from_gripper: &Pose,
+    search: &mut JointSearch<'_, '_>,
+    offer: &GraspOffer,
     counts: &mut GraspCounts,
-    rng: &mut impl Rng,
 ) -> Option<JointRow> {
+    let world = &mut *search.world;
     let robot = world.robot.clone();
     let gripper = robot.gripper.as_ref()?;
+    let world_from_gripper = search.world_from_object * offer.object_from_gripper;
     let world_from_tool = world_from_gripper * gripper.tool_from_gripper.inverse();
     let target = LaneFrame::from_poses(&[world_from_tool])?;
     let mut q = vec![Lanes::ZERO; robot.kinematics.dof()];
-    robot.limits.draw_lanes(rng, &mut q);
+    robot.limits.draw_lanes(search.rng, &mut q);
     let residual =
         InverseKinematics::new(&robot, IkSettings::default()).solve(&target, None, &mut q);
     let reached = residual.converged(POSITION_TOLERANCE_M, ANGLE_TOLERANCE_RAD);
@@ -128,13 +107,13 @@ fn free_arm(
 }
 
 fn goal(
-    world: &mut World,
+    search: &mut JointSearch<'_, '_>,
     offer: GraspOffer,
-    world_from_gripper: &Pose,
     q: JointRow,
     movable: bool,
 ) -> FoundGoal {
-    let clearance = world.checker.clearance(q);
+    let world_from_gripper = search.world_from_object * offer.object_from_gripper;
+    let clearance = search.world.checker.clearance(q);
     let mut goal = FoundGoal::at(q, clearance);
     goal.point.clearance_m = clearance.scene_m.max(FREE_M);
     goal.entry_clearance_m = goal.point.clearance_m;
