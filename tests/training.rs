@@ -1,6 +1,7 @@
 //! Training on a tiny set: the loss falls, equal seeds give equal weights, a resumed run equals an unbroken one.
 #![cfg(feature = "torch")]
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use diffusion_field_planner::data::grasp_file::{About, FORMAT_VERSION};
@@ -27,7 +28,7 @@ fn config() -> TrainingConfig {
         sampling_every_steps: 20,
         samples_per_object: 16,
         checkpoint_every_steps: 1000,
-        batch_threads: 2,
+        batch_threads: NonZeroUsize::new(2).unwrap(),
         data: DataConfig {
             objects: [(Category::Box, 2), (Category::Cylinder, 1)].into(),
             held_out_per_category: 1,

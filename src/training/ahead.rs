@@ -1,5 +1,6 @@
 //! Batches made ahead of the steps that use them.
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc::{sync_channel, Receiver};
 use std::thread::Scope;
 
@@ -21,12 +22,13 @@ impl<B: Send> BatchesAhead<B> {
     pub(super) fn new<'scope>(
         scope: &'scope Scope<'scope, '_>,
         first: u64,
-        threads: usize,
+        threads: NonZeroUsize,
         make: impl Fn(u64) -> B + Copy + Send + 'scope,
     ) -> Self
     where
         B: 'scope,
     {
+        let threads = threads.get();
         let thread = |number: usize| {
             let (sender, receiver) = sync_channel(READY);
             scope.spawn(move || {
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn steps_come_in_order_from_any_number_of_threads() {
-        for threads in 1..4 {
+        for threads in (1..4).filter_map(NonZeroUsize::new) {
             std::thread::scope(|scope| {
                 let mut batches = BatchesAhead::new(scope, 5, threads, |step| 10 * step);
                 for step in 5..25 {

@@ -1,6 +1,7 @@
 //! What a training run is: read from YAML, written into the weights it makes.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ pub struct TrainingConfig {
     /// Threads of torch on the CPU.
     pub torch_threads: i32,
     /// Threads that make batches, each with the help of all cores; more than one for a GPU that would wait for them.
-    pub batch_threads: usize,
+    pub batch_threads: NonZeroUsize,
     pub validation_every_steps: u64,
     /// Steps between samplings of the held-out objects; 0: none.
     pub sampling_every_steps: u64,
@@ -113,7 +114,7 @@ impl Default for TrainingConfig {
             gradient_clip: 1.0,
             ema_decay: 0.998,
             torch_threads: 1,
-            batch_threads: 1,
+            batch_threads: NonZeroUsize::MIN,
             validation_every_steps: 200,
             sampling_every_steps: 500,
             samples_per_object: 40,

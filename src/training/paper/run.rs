@@ -1,6 +1,7 @@
 //! A training run of the paper's model, in the form of the field's own: checkpoints, exact resume, curves.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -106,7 +107,7 @@ impl PaperTrainer {
         let (first, seed) = (self.step, self.config.seed);
         let make = |step: u64| data.make(step_seed(seed, step));
         std::thread::scope(|scope| {
-            let mut batches = BatchesAhead::new(scope, first, 1, &make);
+            let mut batches = BatchesAhead::new(scope, first, NonZeroUsize::MIN, &make);
             self.steps(limit, held_out, || batches.next(), &mut observe)
         })
     }
