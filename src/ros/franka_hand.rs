@@ -3,7 +3,7 @@
 use super::action_client::ActionClient;
 use super::failure::Failure;
 use super::goal_registry::GoalStatus;
-use super::gripper_client::{run, Turn};
+use super::gripper_client::{run, GripperTask};
 use r2r::franka_msgs::action::{Grasp, Move};
 use r2r::Node;
 
@@ -31,12 +31,12 @@ impl FrankaHand {
     ///
     /// # Errors
     /// [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn open(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
+    pub fn open(&self, width_m: f64, task: &GripperTask<'_>) -> Result<(), Failure> {
         let command = Move::Goal {
             width: width_m,
-            speed: turn.parameters.gripper_speed_m_s,
+            speed: task.parameters.gripper_speed_m_s,
         };
-        let outcome = run(&self.open, command, turn)?;
+        let outcome = run(&self.open, command, task)?;
         match outcome.status == GoalStatus::Succeeded && outcome.result.success {
             true => Ok(()),
             false => Err(Failure::Gripper(format!(
@@ -50,8 +50,8 @@ impl FrankaHand {
     ///
     /// # Errors
     /// [`Failure::GraspEmpty`], [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn close(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
-        let p = turn.parameters;
+    pub fn close(&self, width_m: f64, task: &GripperTask<'_>) -> Result<(), Failure> {
+        let p = task.parameters;
         let mut command = Grasp::Goal {
             width: width_m,
             speed: p.gripper_speed_m_s,
@@ -67,7 +67,7 @@ impl FrankaHand {
             command.epsilon.outer = p.gripper_width_open_m - command.width;
         }
         let (width, epsilon) = (command.width, command.epsilon.clone());
-        let outcome = run(&self.close, command, turn)?;
+        let outcome = run(&self.close, command, task)?;
         let (result, status) = (outcome.result, outcome.status);
         if status == GoalStatus::Succeeded && result.success {
             return Ok(());

@@ -32,7 +32,7 @@ pub enum GripperClient {
 }
 
 /// The goal for which the gripper acts.
-pub struct Turn<'a> {
+pub struct GripperTask<'a> {
     pub shared: &'a Shared,
     pub parameters: &'a Parameters,
     pub goal: &'a ActiveGoal,
@@ -67,16 +67,16 @@ impl GripperClient {
     ///
     /// # Errors
     /// [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn open(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
-        turn.goal.enter(Stage::Gripper, 0.0);
+    pub fn open(&self, width_m: f64, task: &GripperTask<'_>) -> Result<(), Failure> {
+        task.goal.enter(Stage::Gripper, 0.0);
         #[cfg(franka_msgs)]
         if let Self::Franka(hand) = self {
-            return hand.open(width_m, turn);
+            return hand.open(width_m, task);
         }
-        let reached = self.move_to(width_m, turn)?;
+        let reached = self.move_to(width_m, task)?;
         match reached.status == GoalStatus::Succeeded && (reached.reached_goal || reached.stalled) {
             true => Ok(()),
-            false => Err(reached.failure(width_m, turn.parameters)),
+            false => Err(reached.failure(width_m, task.parameters)),
         }
     }
 
@@ -84,15 +84,15 @@ impl GripperClient {
     ///
     /// # Errors
     /// [`Failure::GraspEmpty`], [`Failure::Gripper`], or the interrupt of the goal.
-    pub fn close(&self, width_m: f64, turn: &Turn<'_>) -> Result<(), Failure> {
-        turn.goal.enter(Stage::Gripper, 0.0);
+    pub fn close(&self, width_m: f64, task: &GripperTask<'_>) -> Result<(), Failure> {
+        task.goal.enter(Stage::Gripper, 0.0);
         #[cfg(franka_msgs)]
         if let Self::Franka(hand) = self {
-            return hand.close(width_m, turn);
+            return hand.close(width_m, task);
         }
         let _ = width_m;
         // To nothing: the object stops the fingers, and their force holds it.
-        let (reached, p) = (self.move_to(0.0, turn)?, turn.parameters);
+        let (reached, p) = (self.move_to(0.0, task)?, task.parameters);
         let succeeded = reached.status == GoalStatus::Succeeded && reached.reached_goal;
         // Some controllers abort where the fingers stall: around an object that is what they are for.
         if !succeeded && !reached.stalled {
@@ -107,8 +107,8 @@ impl GripperClient {
         }
     }
 
-    fn move_to(&self, width_m: f64, turn: &Turn<'_>) -> Result<Reached, Failure> {
-        let p = turn.parameters;
+    fn move_to(&self, width_m: f64, task: &GripperTask<'_>) -> Result<Reached, Failure> {
+        let p = task.parameters;
         let position = width_m * p.gripper_width_to_position;
         let width = |position: f64| position / p.gripper_width_to_position;
         match self {
@@ -116,7 +116,7 @@ impl GripperClient {
                 let mut command = GripperCommand::Goal::default();
                 command.command.position = position;
                 command.command.max_effort = p.gripper_force_n;
-                let Outcome { status, result } = run(client, command, turn)?;
+                let Outcome { status, result } = run(client, command, task)?;
                 Ok(Reached {
                     width_m: width(result.position),
                     status,
@@ -132,7 +132,7 @@ impl GripperClient {
                 command.command.position = vec![position];
                 command.command.velocity = vec![p.gripper_speed_m_s * p.gripper_width_to_position];
                 command.command.effort = vec![p.gripper_force_n];
-                let Outcome { status, result } = run(client, command, turn)?;
+                let Outcome { status, result } = run(client, command, task)?;
                 let position = result.state.position.first().copied();
                 Ok(Reached {
                     width_m: width(position.unwrap_or(f64::NAN)),
@@ -165,15 +165,15 @@ impl Reached {
 pub fn run<A: Action>(
     client: &ActionClient<A>,
     command: A::Goal,
-    turn: &Turn<'_>,
+    task: &GripperTask<'_>,
 ) -> Result<Outcome<A::Result>, Failure> {
-    let (p, goal) = (turn.parameters, turn.goal);
+    let (p, goal) = (task.parameters, task.goal);
     let fault = |fault| match fault {
         PeerFault::Ended(failure) => failure,
         fault => Failure::Gripper(format!("the gripper's {fault}")),
     };
     client.find(goal).map_err(fault)?;
-    let patience = Patience::start(turn.shared, p.use_sim_time, p.gripper_timeout_s);
+    let patience = Patience::start(task.shared, p.use_sim_time, p.gripper_timeout_s);
     let outcome = client.perform(command, goal, true, || {
         goal.keep_alive();
         match patience.is_over() {

@@ -7,7 +7,7 @@ use super::active_goal::ActiveGoal;
 use super::convert::{self, goal::CheckedGoal};
 use super::execution;
 use super::failure::Failure;
-use super::gripper_client::{GripperClient, Turn};
+use super::gripper_client::{GripperClient, GripperTask};
 use super::object_frames::latest_pose;
 use super::parameters::Parameters;
 use super::prepare::{prepare, Prepared, Target};
@@ -197,14 +197,14 @@ impl Picker {
         result: &mut PlanGraspMotion::Result,
     ) -> Result<(), Failure> {
         let gripper = self.gripper.as_ref().filter(|_| checked.use_gripper);
-        let turn = Turn {
+        let task = GripperTask {
             shared: &self.shared,
             parameters,
             goal,
         };
         for phase in &plan.phases {
             if let Some(gripper) = gripper {
-                act(gripper, phase.gripper_before, &turn)?;
+                act(gripper, phase.gripper_before, &task)?;
             }
             let end = execution::execute(&self.shared, robot, parameters, &phase.trajectory, goal)?;
             let closes = matches!(phase.gripper_after, GripperAction::Close { .. });
@@ -215,7 +215,7 @@ impl Picker {
                 result.grasp_orientation_error = error.rotation.angle();
             }
             match gripper {
-                Some(gripper) => act(gripper, phase.gripper_after, &turn)?,
+                Some(gripper) => act(gripper, phase.gripper_after, &task)?,
                 None if phase.gripper_after == GripperAction::Keep => {}
                 None => return Ok(()),
             }
@@ -224,12 +224,16 @@ impl Picker {
     }
 }
 
-fn act(gripper: &GripperClient, action: GripperAction, turn: &Turn<'_>) -> Result<(), Failure> {
-    let widest_m = turn.parameters.gripper_width_open_m;
+fn act(
+    gripper: &GripperClient,
+    action: GripperAction,
+    task: &GripperTask<'_>,
+) -> Result<(), Failure> {
+    let widest_m = task.parameters.gripper_width_open_m;
     match action {
         GripperAction::Keep => Ok(()),
-        GripperAction::Open { width_m } => gripper.open(width_m.min(widest_m), turn),
-        GripperAction::Close { width_m } => gripper.close(width_m, turn),
+        GripperAction::Open { width_m } => gripper.open(width_m.min(widest_m), task),
+        GripperAction::Close { width_m } => gripper.close(width_m, task),
     }
 }
 
