@@ -2,7 +2,8 @@
 //!
 //! Both have the same field. Jointly, random configurations descend grasp energy, collision and limits together, and the
 //! energy goes on moving the ends while the motions are optimised; decoupled, grasps are sampled, inverse kinematics puts the
-//! arm to each, and what collides is dropped. Particles come in batches, 10, 15, 25, 50, ..., until one gives a verified plan, so one run gives the whole curve, and success over time too.
+//! arm to each, and what collides is dropped. Particles come in batches, 10, 15, 25, 50, ..., until one gives a verified plan,
+//! so one run gives the whole curve, and success over time too.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -45,6 +45,9 @@ pub struct Args {
     /// Straight seeds; 12, and 32 with --pure.
     #[arg(long)]
     particles: Option<usize>,
+    /// Threads that move particles; 0: one for each core, four at most.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// Only every k-th problem.
     #[arg(long, default_value_t = 1)]
     stride: usize,
@@ -92,7 +95,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         &args.tool,
     )?);
     let problems = read_problems(&args.problems, robot.kinematics.dof())?;
-    let mut settings = PlannerSettings::default();
+    let mut settings = PlannerSettings {
+        threads: args.threads,
+        ..PlannerSettings::default()
+    };
     if args.pure {
         settings.tree_seeds = 0;
         settings.tries = 1;

@@ -30,6 +30,9 @@ pub struct Args {
     /// Only this task.
     #[arg(long, value_enum)]
     task: Option<Task>,
+    /// Threads that move particles; 0: one for each core, four at most.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// Objects of each of seven categories.
     #[arg(long, default_value_t = 3)]
     objects: u64,
@@ -71,7 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let scenes = (0..args.count)
             .map(|index| draw(task, &items, &mut arm, args.seed, index))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        for (name, settings, offers) in rows(args.compare) {
+        for (name, settings, offers) in rows(args.compare, args.threads) {
             let arm = (offers == Offers::Generator).then_some(&mut arm);
             let outcomes = plan_all(&robot, settings, &items, &scenes, arm, args.seed);
             let name = format!("{}{name}", task.name());
@@ -100,8 +103,11 @@ enum Offers {
     Generator,
 }
 
-fn rows(compare: bool) -> Vec<(&'static str, PlannerSettings, Offers)> {
-    let default = PlannerSettings::default();
+fn rows(compare: bool, threads: usize) -> Vec<(&'static str, PlannerSettings, Offers)> {
+    let default = PlannerSettings {
+        threads,
+        ..PlannerSettings::default()
+    };
     let mut rows = vec![("", default.clone(), Offers::Field)];
     if compare {
         let fixed = PlannerSettings {
