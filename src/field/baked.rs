@@ -13,7 +13,7 @@ use super::lookup::Grid;
 use super::settings::{
     FieldSettings, FEATURE_GRID_MULTIPLE, SAMPLES_PER_CELL, SDF_SCALES_M, SDF_UNIT_M,
 };
-use super::weights::GraspNetwork;
+use super::weights::{GraspNetwork, POINTS};
 use super::{EnergyField, NoiseSchedule};
 use crate::lanes::{add, cross, exp, load, scale, splat, store, Lanes, Lanes3, LANES, ZERO};
 use crate::scene::VoxelGrid;
@@ -104,7 +104,7 @@ impl GraspNetwork {
         let origin = Vector3::from(grid.origin_m.map(|x| x as f32));
         let cell_spacing = SAMPLES_PER_CELL as f32 * spacing;
         let points = self
-            .values("points")
+            .values(POINTS)
             .chunks_exact(3 * LANES)
             .map(|row| [0, 1, 2].map(|axis| Lanes::new(std::array::from_fn(|i| row[3 * i + axis]))))
             .collect();

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use super::settings::{FieldSettings, SDF_CLAMP_M, SDF_SCALES_M, SDF_UNIT_M};
-use super::weights::{conv_stages, ConvStage, GraspNetwork, Weight, WeightsError, NORM_GROUPS};
+use super::weights::{
+    conv_stages, ConvStage, GraspNetwork, Weight, WeightsError, NORM_GROUPS, POINTS,
+};
 
 /// Epsilon of the group norms, torch's default.
 pub const NORM_EPSILON: f64 = 1e-5;
@@ -67,7 +69,7 @@ impl TorchNetwork {
                     .to_device(device);
                 (
                     name.clone(),
-                    tensor.set_requires_grad(trainable && name != "points"),
+                    tensor.set_requires_grad(trainable && name != POINTS),
                 )
             })
             .collect();

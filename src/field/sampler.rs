@@ -69,7 +69,7 @@ impl Default for SamplerSettings {
         Self {
             levels: 40,
             final_sigma_rad: 0.066,
-            temperature: 0.3,
+            temperature: 1.0,
             drift: 1.0,
             descent_steps: 25,
             descent_rate: 0.5,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use rand::{RngExt, SeedableRng};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::SafeTensors;
@@ -41,7 +42,7 @@ pub enum WeightsError {
     Settings(String),
     #[error("weights: tensor '{name}' is missing")]
     Missing { name: String },
-    #[error("weights: tensor '{name}' is {found:?}, expected f32 {expected:?}")]
+    #[error("weights: tensor '{name}' is {found:?}, expected {expected:?}")]
     Shape {
         name: String,
         expected: Vec<usize>,
@@ -75,6 +76,9 @@ pub struct ConvStage {
     pub outputs: usize,
     pub stride: usize,
 }
+
+/// The tensor of the query points.
+pub(crate) const POINTS: &str = "points";
 
 /// Groups of every group norm.
 pub const NORM_GROUPS: usize = 4;
@@ -137,7 +141,7 @@ pub fn weight_table(settings: &FieldSettings) -> Vec<(String, Vec<usize>, Option
     );
     dense("decoder.layer2", hidden2, hidden1, hidden1);
     dense("decoder.layer3", 1, hidden2, hidden2);
-    table.push(("points".into(), vec![settings.points, 3], Some(0)));
+    table.push((POINTS.into(), vec![settings.points, 3], Some(0)));
     table
 }
 
@@ -168,7 +172,7 @@ impl GraspNetwork {
                 (name, Weight { shape, values })
             })
             .collect();
-        if let Some(points) = weights.get_mut("points") {
+        if let Some(points) = weights.get_mut(POINTS) {
             points.values = settings.query_points().into_iter().flatten().collect();
         }
         Ok(Self {
@@ -229,7 +233,7 @@ impl GraspNetwork {
         if let Some(problem) = self.settings.problem() {
             return Err(WeightsError::Settings(problem));
         }
-        if let Some(points) = self.weights.get_mut("points") {
+        if let Some(points) = self.weights.get_mut(POINTS) {
             points.values = self.settings.query_points().into_iter().flatten().collect();
         }
         Ok(self)
@@ -318,17 +322,22 @@ impl GraspNetwork {
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let mut weights = BTreeMap::new();
         for (name, view) in file.iter() {
-            if view.dtype() != Dtype::F32 {
-                return Err(WeightsError::Damaged(format!(
-                    "tensor '{name}' is {:?}, expected F32",
-                    view.dtype()
-                )));
-            }
-            let values = view
-                .data()
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
+            let data = view.data();
+            let values = match view.dtype() {
+                Dtype::F32 => data
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
+                Dtype::F16 => data
+                    .chunks_exact(2)
+                    .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
+                    .collect(),
+                other => {
+                    return Err(WeightsError::Damaged(format!(
+                        "tensor '{name}' is {other:?}, expected F16 or F32"
+                    )))
+                }
+            };
             weights.insert(
                 name.to_string(),
                 Weight {
@@ -340,7 +349,8 @@ impl GraspNetwork {
         Self::from_weights(settings, weights, notes)
     }
 
-    /// The file's bytes: equal networks give equal bytes.
+    /// The file's bytes: equal networks give equal bytes. Weights are rounded to 16 bits, which changes them by at most 1 in
+    /// 2000 (checkpoints keep all); the query points, which are lengths, are not.
     ///
     /// # Errors
     /// [`WeightsError::Metadata`] where the settings cannot be written.
@@ -353,7 +363,10 @@ impl GraspNetwork {
                 problem: e.to_string(),
             })?;
         metadata.insert(SETTINGS_KEY.into(), settings);
-        tensor_bytes(&self.weights, metadata)
+        serialized(&self.weights, metadata, |name| match name {
+            POINTS => Dtype::F32,
+            _ => Dtype::F16,
+        })
     }
 
     /// Writes a safetensors file; an interrupted write leaves the old file.
@@ -372,21 +385,38 @@ fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
     })
 }
 
-/// Named tensors as safetensors bytes.
+/// Named tensors as safetensors bytes, all digits kept.
 pub(crate) fn tensor_bytes(
     weights: &BTreeMap<String, Weight>,
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>, WeightsError> {
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = weights
+    serialized(weights, metadata, |_| Dtype::F32)
+}
+
+/// Named tensors as safetensors bytes, each in the type, F16 or F32, that `dtype` wants by its name.
+fn serialized(
+    weights: &BTreeMap<String, Weight>,
+    metadata: HashMap<String, String>,
+    dtype: impl Fn(&str) -> Dtype,
+) -> Result<Vec<u8>, WeightsError> {
+    let bytes: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = weights
         .iter()
         .map(|(name, weight)| {
-            let bytes = weight.values.iter().flat_map(|x| x.to_le_bytes()).collect();
-            (name.clone(), weight.shape.clone(), bytes)
+            let (dtype, values) = (dtype(name), weight.values.iter());
+            let bytes = match dtype {
+                Dtype::F16 => values
+                    .flat_map(|&x| f16::from_f32(x).to_le_bytes())
+                    .collect(),
+                _ => values.flat_map(|x| x.to_le_bytes()).collect(),
+            };
+            (name.as_str(), dtype, weight.shape.clone(), bytes)
         })
         .collect();
     let views = bytes
         .iter()
-        .map(|(name, shape, data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
+        .map(|(name, dtype, shape, data)| {
+            Ok((*name, TensorView::new(*dtype, shape.clone(), data)?))
+        })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|e| WeightsError::Damaged(e.to_string()))?;
     safetensors::serialize(views, Some(metadata)).map_err(|e| WeightsError::Damaged(e.to_string()))

@@ -196,11 +196,10 @@ pub fn keeps(object: &ObjectModel, object_from_gripper: &Pose) -> bool {
     judged(object, object_from_gripper, 0.0).is_some()
 }
 
-/// Draws that follow the field's density instead of its peaks: full noise, and hardly any descent after it, which would gather
-/// along slow slopes (a cup's side) what the noise has spread.
+/// Draws that follow the field's density: hardly any descent, which would gather along slow slopes (a cup's side) what the noise
+/// has spread.
 fn diverse() -> SamplerSettings {
     SamplerSettings {
-        temperature: 1.0,
         descent_steps: 3,
         ..filter()
     }

@@ -6,6 +6,7 @@ use tch::Tensor;
 use super::batch::joined;
 use crate::field::network::{host_copy, QueryGeometry, TorchNetwork};
 use crate::field::settings::{SAMPLES_PER_CELL, SDF_SCALES_M};
+use crate::field::weights::POINTS;
 use crate::field::FieldSettings;
 use crate::scene::{SignedDistance, VoxelGrid};
 
@@ -129,7 +130,7 @@ pub fn evaluate_with_torch(
     t: f32,
 ) -> (Vec<f32>, Vec<[f32; 6]>) {
     let settings = &network.settings;
-    let points: Vec<Vector3<f64>> = host_copy(&network.weights["points"])
+    let points: Vec<Vector3<f64>> = host_copy(&network.weights[POINTS])
         .values
         .chunks_exact(3)
         .map(|p| Vector3::new(p[0] as f64, p[1] as f64, p[2] as f64))

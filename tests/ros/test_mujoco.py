@@ -28,7 +28,7 @@ from vision_msgs.msg import Detection3DArray
 sys.path.append(str(PROJECT / "scripts"))
 from physics_environment import make_importable
 
-Result = PlanGraspMotion.Result
+Result, Feedback = PlanGraspMotion.Result, PlanGraspMotion.Feedback
 Followed = FollowJointTrajectory.Result
 MUG = PROJECT / "meshes/mug.obj"
 SCENE = PROJECT / "config/demo_shelf_scene.yaml"
@@ -36,6 +36,7 @@ SIM = "/mujoco_sim"
 # What counts as held and as placed, and how closely the servos follow.
 HELD_S, PLACED_M, PLACED_DEG = 2.0, 0.02, 10.0
 FOLLOWED_RAD = 0.004
+GRIPPER_TIMEOUT_S = 2.0
 SHELF_M = (0.6, 0.25, 0.25)
 
 
@@ -73,7 +74,7 @@ def programs(tmp_path_factory):
         "use_sim_time:=true",
         # Seconds that a slow or stopped simulation makes a motion late.
         "controller.goal_time_tolerance:=20.0",
-        "gripper.timeout:=2.0",
+        f"gripper.timeout:={GRIPPER_TIMEOUT_S}",
     )
     yield sim, node
     assert node.stop() == 0
@@ -123,6 +124,11 @@ class PhysicsCell(Cell):
         self.errors = []
         keep = lambda m: self.errors.append(max(map(abs, m.feedback.error.positions)))
         return self.peer.ask(lambda: self.arm_action.send_goal_async(request, feedback_callback=keep), "the controller's answer")
+
+    def stage(self, handle):
+        """The stage that the planner last told of a goal."""
+        told = self.seen(handle)
+        return told[-1][1].stage if told else None
 
     def squeeze(self, position, effort):
         """Status and result of a gripper command."""
@@ -243,7 +249,16 @@ def test_the_fingers_close_on_nothing(cell):
 def test_the_mug_is_lifted_and_held_under_a_slow_clock(cell):
     cell.set_speed(0.7)
     before = cell.watch(0.2)[-1]
-    _, result = cell.run(pick())
+    handle = cell.send(pick())
+    wait_for(lambda: cell.stage(handle) == Feedback.EXECUTE, "motion", 2 * PATIENCE_S)
+    wait_for(lambda: cell.stage(handle) == Feedback.GRIPPER, "the fingers to close", 2 * PATIENCE_S)
+    # They need longer than gripper.timeout by the machine's clock, and less by the simulation's.
+    cell.set_speed(0.1)
+    closing_s = time.monotonic()
+    wait_for(lambda: cell.stage(handle) != Feedback.GRIPPER, "the fingers to hold", 2 * PATIENCE_S)
+    assert time.monotonic() - closing_s > GRIPPER_TIMEOUT_S
+    cell.set_speed(0.7)
+    _, result = cell.result(handle)
     assert result.error_code == Result.NONE, result.error_msg
     cell.set_speed(1.0)
     lifted_m = [pose.position.z - before.position.z for pose in cell.watch(HELD_S)]
