@@ -385,7 +385,8 @@ fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
     })
 }
 
-/// Named tensors as safetensors bytes, all digits kept.
+/// Named tensors as safetensors bytes, all digits kept: what training keeps.
+#[cfg(feature = "torch")]
 pub(crate) fn tensor_bytes(
     weights: &BTreeMap<String, Weight>,
     metadata: HashMap<String, String>,
