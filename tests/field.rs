@@ -199,6 +199,16 @@ fn weights_survive_a_file_and_bad_files_are_refused() {
     read.save(&path).unwrap();
     assert_eq!(GraspNetwork::load(&path).unwrap(), read);
 
+    // What a file cannot hold does not replace one that can be read.
+    let mut weights = network.weights().clone();
+    weights.get_mut("decoder.layer3.bias").unwrap().values[0] = 1e5;
+    let too_large =
+        GraspNetwork::from_weights(network.settings().clone(), weights, BTreeMap::new()).unwrap();
+    assert!(
+        matches!(too_large.save(&path), Err(WeightsError::NotFinite { name }) if name == "decoder.layer3.bias")
+    );
+    assert_eq!(GraspNetwork::load(&path).unwrap(), read);
+
     let bytes = std::fs::read(&path).unwrap();
     for length in [0, 5, 200, bytes.len() / 2, bytes.len() - 1] {
         assert!(
@@ -256,6 +266,25 @@ fn a_large_object_gets_a_larger_grid() {
     let (origin, size) = network.grid_for([-0.05, -0.05, 0.0], [0.05, 0.05, 0.4]);
     assert_eq!(size, [24, 24, 80]);
     assert!(origin[2] < -0.01 && origin[2] + 0.0055 * 79.0 > 0.41);
+}
+
+#[test]
+fn the_weights_that_come_with_the_project_are_read() {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+    let gripper = |network: GraspNetwork| network.settings().gripper_name.clone();
+    assert_eq!(gripper(GraspNetwork::shipped().unwrap()), "franka_hand");
+    // Files of 32 bits.
+    let other = GraspNetwork::load(format!("{models}/grasp_field_robotiq_2f85.safetensors"));
+    assert_eq!(gripper(other.unwrap()), "robotiq_2f85");
+    let classifier = format!("{models}/success_classifier.safetensors");
+    assert_eq!(
+        gripper(GraspNetwork::load_classifier(&classifier).unwrap()),
+        "franka_hand"
+    );
+    assert!(matches!(
+        GraspNetwork::load(&classifier),
+        Err(WeightsError::Classifier)
+    ));
 }
 
 #[test]

@@ -79,9 +79,6 @@ fn write_golden_values() {
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
     std::fs::create_dir_all(folder).unwrap();
-    network
-        .save(format!("{folder}/field_golden.safetensors"))
-        .unwrap();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "cases": cases })).unwrap();
     std::fs::write(format!("{folder}/field_golden.json"), text).unwrap();
 }

@@ -350,10 +350,11 @@ impl GraspNetwork {
     }
 
     /// The file's bytes: equal networks give equal bytes. Weights are rounded to 16 bits, which changes them by at most 1 in
-    /// 2000 (checkpoints keep all); the query points, which are lengths, are not.
+    /// 2000, or 3e-8 where they are small (checkpoints keep all); the query points, which are lengths, are not.
     ///
     /// # Errors
-    /// [`WeightsError::Metadata`] where the settings cannot be written.
+    /// [`WeightsError::Metadata`] where the settings cannot be written, [`WeightsError::NotFinite`] for a weight too large for
+    /// 16 bits.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WeightsError> {
         let mut metadata: HashMap<String, String> = self.notes.clone().into_iter().collect();
         metadata.insert(VERSION_KEY.into(), FORMAT_VERSION.to_string());
@@ -363,6 +364,14 @@ impl GraspNetwork {
                 problem: e.to_string(),
             })?;
         metadata.insert(SETTINGS_KEY.into(), settings);
+        let fits = |x: &f32| f16::from_f32(*x).is_finite();
+        if let Some((name, _)) = self
+            .weights
+            .iter()
+            .find(|(_, w)| !w.values.iter().all(fits))
+        {
+            return Err(WeightsError::NotFinite { name: name.clone() });
+        }
         serialized(&self.weights, metadata, |name| match name {
             POINTS => Dtype::F32,
             _ => Dtype::F16,
@@ -372,7 +381,7 @@ impl GraspNetwork {
     /// Writes a safetensors file; an interrupted write leaves the old file.
     ///
     /// # Errors
-    /// [`WeightsError::Io`].
+    /// [`WeightsError::Io`], and those of [`GraspNetwork::to_bytes`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
         write_whole(path.as_ref(), &self.to_bytes()?)
     }
