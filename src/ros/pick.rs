@@ -87,6 +87,9 @@ impl Picker {
         result.planning_time = goal.elapsed_s();
         let plan = plan?;
         self.publish(parameters, &robot, &plan, (&checked, &target), result);
+        if parameters.publish_markers {
+            self.show(&robot, &plan, &request, &target);
+        }
         if !checked.plan_only && parameters.controller_mode != "none" {
             self.status
                 .set_activity(&self.shared, Activity::Executing, Some(goal.handle().id()));
@@ -126,7 +129,7 @@ impl Picker {
         Ok(planned?)
     }
 
-    /// Enters the plan into the result and shows it.
+    /// Enters the plan into the result and publishes it.
     fn publish(
         &self,
         parameters: &Parameters,
@@ -146,11 +149,21 @@ impl Picker {
             result.grasp = convert::result::grasp(grasp, id, frame, stamp);
             outputs.grasp_pose.publish(&result.grasp.grasp_pose);
         }
-        if parameters.publish_markers {
-            outputs
-                .grasp_markers
-                .publish(&convert::markers::of_plan(robot, plan, frame, stamp));
-        }
+    }
+
+    /// Draws the plan, with what it was made from, for RViz.
+    fn show(&self, robot: &RobotModel, plan: &Plan, request: &PlanRequest, target: &Target) {
+        let shown = convert::markers::Shown {
+            robot,
+            plan,
+            scene: &request.scene,
+            object: target.model.as_deref(),
+            given_grasps: &target.grasps,
+            world_from_object: target.world_from_object,
+        };
+        let frame = robot.kinematics.base_link();
+        let markers = convert::markers::of_plan(&shown, frame, self.shared.now());
+        self.shared.outputs.grasp_markers.publish(&markers);
     }
 
     fn check_target_unmoved(

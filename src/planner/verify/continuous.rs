@@ -6,11 +6,13 @@ use super::apart::solids_apart;
 use super::excursion::Excursion;
 use super::inside::is_inside;
 use super::links::{Hinge, LinkChain};
-use super::measure::distance_below;
+use super::measure::{distance_below, nearest_points};
 use super::sampling::Samples;
 use super::solids::Solid;
 use super::timeline::{Timeline, WHOLE};
-use super::{tolerance_m, Motion, VerifySettings, Violation, SELF_CLEARANCE_OF_INTEREST_M};
+use super::{
+    tolerance_m, Motion, NearestObstacle, VerifySettings, Violation, SELF_CLEARANCE_OF_INTEREST_M,
+};
 
 /// Two solids that must keep apart.
 pub(super) struct Pair {
@@ -66,6 +68,8 @@ struct Mover {
 pub(super) struct Nearest {
     pub distance_m: f64,
     pub pair: Option<usize>,
+    /// Of the timeline.
+    moment: usize,
 }
 
 impl Default for Nearest {
@@ -73,6 +77,7 @@ impl Default for Nearest {
         Self {
             distance_m: f64::INFINITY,
             pair: None,
+            moment: 0,
         }
     }
 }
@@ -158,6 +163,20 @@ impl Collider {
             settings,
         };
         scan.all_pairs()
+    }
+
+    /// Where the last motion was nearest to an obstacle.
+    pub fn nearest_obstacle(&self) -> Option<NearestObstacle> {
+        let Nearest { pair, moment, .. } = self.nearest_world;
+        let pair = &self.pairs[pair?];
+        let (link, object) = (&self.solids[pair.a], &self.solids[pair.b]);
+        let [on_link, on_object] = nearest_points(link, object, self.timeline.poses(moment))?;
+        Some(NearestObstacle {
+            link: link.name.clone(),
+            object: object.name.clone(),
+            on_link_m: on_link.to_array(),
+            on_object_m: on_object.to_array(),
+        })
     }
 }
 
@@ -266,6 +285,7 @@ impl Scan<'_> {
             *nearest = Nearest {
                 distance_m,
                 pair: Some(pair),
+                moment,
             };
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Distances of solids at one time, by parry, where they are small enough to matter.
 
 use parry3d_f64::math::{Pose3, Vec3};
-use parry3d_f64::query;
+use parry3d_f64::query::{self, ClosestPoints};
 
 use super::apart::parts_apart;
 use super::solids::{Body, Part, Solid};
@@ -56,6 +56,29 @@ pub(super) fn distance_below(
         }
     }
     Ok(found.then_some(best_m - margin_m))
+}
+
+/// Points of two solids that are apart and are nearest to each other, in the world, by the poses of all links. `None` for shapes
+/// that parry has no answer for.
+pub(super) fn nearest_points(a: &Solid, b: &Solid, links: &[Pose3]) -> Option<[Vec3; 2]> {
+    let (world_from_a, world_from_b) = (a.world_from_frame(links), b.world_from_frame(links));
+    let mut nearest: Option<[Vec3; 2]> = None;
+    for (p, q) in a
+        .parts
+        .iter()
+        .flat_map(|p| b.parts.iter().map(move |q| (p, q)))
+    {
+        let limit_m = nearest.map_or(f64::MAX, |[p, q]| (p - q).length());
+        let poses = [
+            *world_from_a * p.frame_from_shape,
+            *world_from_b * q.frame_from_shape,
+        ];
+        let found = query::closest_points(&poses[0], &*p.shape, &poses[1], &*q.shape, limit_m);
+        if let ClosestPoints::WithinMargin(p, q) = found.ok()? {
+            nearest = Some([p, q]);
+        }
+    }
+    nearest
 }
 
 /// Distance between two parts; above `limit_m` any larger number will do.

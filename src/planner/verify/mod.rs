@@ -131,8 +131,8 @@ impl VerifySettings {
 pub struct Verification {
     /// Smallest distance to an obstacle over the whole motion, m, to [`tolerance_m`]; infinite without obstacles.
     pub min_clearance_m: f64,
-    /// (link, object) of that distance.
-    pub nearest: Option<(String, String)>,
+    /// Where that is.
+    pub nearest: Option<NearestObstacle>,
     /// Smallest measured distance between two links that may not touch, m; the true one is not below it by more than
     /// [`tolerance_m`], or not below [`SELF_CLEARANCE_OF_INTEREST_M`].
     pub min_self_clearance_m: f64,
@@ -145,6 +145,16 @@ pub struct Verification {
     pub checked_states: usize,
     /// Distances between two true shapes that were measured, beside those only shown to be large enough.
     pub checked_distances: usize,
+}
+
+/// Where a motion comes nearest to an obstacle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NearestObstacle {
+    pub link: String,
+    pub object: String,
+    /// The nearest points of their true shapes then, in the base link's frame, m.
+    pub on_link_m: [f64; 3],
+    pub on_object_m: [f64; 3],
 }
 
 /// How exactly a smallest distance is known, m. (Whether there is a collision is decided far more finely.)
@@ -333,7 +343,7 @@ impl Verifier {
         };
         Ok(Verification {
             min_clearance_m: world.distance_m,
-            nearest: names(world),
+            nearest: self.collider.nearest_obstacle(),
             min_self_clearance_m: robot.distance_m,
             nearest_links: names(robot),
             max_velocity_ratio: ratios[0],

@@ -51,9 +51,9 @@ pub fn fill_plan(result: &mut PlanGraspMotion::Result, plan: &Plan, frame: &str,
     result.stage_times = stages.iter().map(|(_, ms)| 1e-3 * ms).collect();
     let v = &plan.verification;
     result.min_clearance = v.min_clearance_m;
-    if let Some((link, object)) = &v.nearest {
-        result.min_clearance_link.clone_from(link);
-        result.min_clearance_object.clone_from(object);
+    if let Some(nearest) = &v.nearest {
+        result.min_clearance_link.clone_from(&nearest.link);
+        result.min_clearance_object.clone_from(&nearest.object);
     }
     result.max_velocity_ratio = v.max_velocity_ratio;
     result.max_acceleration_ratio = v.max_acceleration_ratio;

@@ -128,7 +128,9 @@ fn plan_json(plan: &Plan, period_s: f64) -> Value {
         "duration_s": plan.duration_s(),
         "costs": plan.costs.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<serde_json::Map<_, _>>(),
         "min_clearance_m": finite(v.min_clearance_m),
-        "nearest": v.nearest,
+        "nearest": v.nearest.as_ref().map(|n| json!({
+            "link": n.link, "object": n.object, "on_link_m": n.on_link_m, "on_object_m": n.on_object_m,
+        })),
         "limit_ratios": {
             "velocity": v.max_velocity_ratio,
             "acceleration": v.max_acceleration_ratio,
@@ -234,9 +236,7 @@ fn print_summary(plan: &Plan, out: Option<&Path>) {
     let near = v
         .nearest
         .as_ref()
-        .map_or_else(String::new, |(link, object)| {
-            format!(" ({link} to {object})")
-        });
+        .map_or_else(String::new, |n| format!(" ({} to {})", n.link, n.object));
     println!("clearance {:.1} mm{near}", 1e3 * v.min_clearance_m);
     println!(
         "limit ratios: velocity {:.3}, acceleration {:.3}, jerk {:.3}",

@@ -173,7 +173,18 @@ fn a_clean_motion_passes_with_the_figures_of_a_dense_check() {
         result.min_self_clearance_m >= dense - 1e-9 && dense >= SELF_CLEARANCE_OF_INTEREST_M,
         "{result:?} {dense}"
     );
-    assert_eq!(result.nearest.as_ref().unwrap().1, "table");
+    let nearest = result.nearest.as_ref().unwrap();
+    assert_eq!(nearest.object, "table");
+    // Its ends are as far apart as the distance says, and the object's lies on the table.
+    let [on_link, on_object] = [nearest.on_link_m, nearest.on_object_m].map(nalgebra::Point3::from);
+    let length_m = (on_link - on_object).norm();
+    assert!(
+        (length_m - result.min_clearance_m).abs() < 1e-6,
+        "{result:?}"
+    );
+    let table = scene.object("table").unwrap();
+    assert!(table.distance(&on_object).abs() < 1e-6, "{nearest:?}");
+    assert!(table.distance(&on_link) > 0.0, "{nearest:?}");
     // joint 1 turns fastest: 1.1 rad * 35/16 / 1.5 s of 2.175 rad/s
     let expected = 1.1 * 35.0 / 16.0 / 1.5 / 2.175;
     assert!(
