@@ -1,5 +1,5 @@
 //! Bakes the folders of the ROS 2 and libtorch libraries into every binary, so that they run from a plain shell, and looks
-//! whether the optional interfaces are there (`cfg(franka_msgs)`).
+//! whether the optional interfaces are there (`cfg(franka_msgs)`, `cfg(moveit_msgs)`).
 //!
 //! DT_RPATH and not the newer DT_RUNPATH: ROS 2 opens its type supports by name from inside librcutils, and only DT_RPATH
 //! of the executable holds there too. `$ORIGIN/..` serves an install space, PREFIX/lib/diffusion_field_planner/planner_node.
@@ -7,17 +7,22 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Where an installed prefix says that it holds franka_msgs, which not every ROS distribution has.
-const FRANKA_MSGS: &str = "share/ament_index/resource_index/packages/franka_msgs";
+/// Interface packages that not every ROS installation has.
+const OPTIONAL_PACKAGES: [&str; 2] = ["franka_msgs", "moveit_msgs"];
+/// Where an installed prefix says what it holds.
+const PACKAGE_INDEX: &str = "share/ament_index/resource_index/packages";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let ros = env::var_os("CARGO_FEATURE_ROS").is_some();
     let torch = env::var_os("CARGO_FEATURE_TORCH").is_some();
-    println!("cargo:rustc-check-cfg=cfg(franka_msgs)");
     let mut folders = Vec::new();
-    if ros && path_list("AMENT_PREFIX_PATH").any(|prefix| prefix.join(FRANKA_MSGS).exists()) {
-        println!("cargo:rustc-cfg=franka_msgs");
+    for package in OPTIONAL_PACKAGES {
+        println!("cargo:rustc-check-cfg=cfg({package})");
+        let holds = |prefix: PathBuf| prefix.join(PACKAGE_INDEX).join(package).exists();
+        if ros && path_list("AMENT_PREFIX_PATH").any(holds) {
+            println!("cargo:rustc-cfg={package}");
+        }
     }
     if ros {
         folders.push(PathBuf::from("$ORIGIN/.."));

@@ -12,6 +12,8 @@ pub mod goal_registry;
 // The planner's node, from the outside in.
 pub mod cloud_input;
 pub mod lifecycle_server;
+#[cfg(moveit_msgs)]
+pub mod moveit;
 pub mod node;
 pub mod parameters;
 pub mod perception;

@@ -10,6 +10,8 @@ use super::library::ObjectLibrary;
 use super::lifecycle::Lifecycle;
 use super::lifecycle_server::LifecycleServer;
 use super::loading::Loading;
+#[cfg(moveit_msgs)]
+use super::moveit;
 use super::outputs::{Output, Outputs};
 use super::parameter_services;
 use super::parameters::Parameters;
@@ -101,7 +103,11 @@ impl PlannerNode {
             node.get_time_source().enable_sim_time(node)?;
         }
         perception::start(node, spawner, &shared)?;
-        scene_input::start(node, spawner, &shared)?;
+        let scene_inbox = scene_input::start(node, spawner, &shared)?;
+        #[cfg(moveit_msgs)]
+        moveit::start(node, spawner, &shared, scene_inbox)?;
+        #[cfg(not(moveit_msgs))]
+        drop(scene_inbox);
         cloud_input::start(node, spawner, &shared)?;
         let loading = Loading::new(shared.clone(), status.clone(), parameters.clone());
         let loading = Arc::new(loading);

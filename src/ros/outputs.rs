@@ -38,6 +38,9 @@ pub struct Outputs {
     pub planned_trajectory: Output<trajectory_msgs::msg::JointTrajectory>,
     pub grasp_pose: Output<geometry_msgs::msg::PoseStamped>,
     pub grasp_markers: Output<visualization_msgs::msg::MarkerArray>,
+    /// For MoveIt's RViz plugin.
+    #[cfg(moveit_msgs)]
+    pub display_trajectory: Output<r2r::moveit_msgs::msg::DisplayTrajectory>,
     pub status: Output<PlannerStatus>,
     pub diagnostics: Output<diagnostic_msgs::msg::DiagnosticArray>,
 }
@@ -52,6 +55,8 @@ impl Outputs {
             planned_trajectory: Output::create(node, "~/planned_trajectory", latched())?,
             grasp_pose: Output::create(node, "~/grasp_pose", latched())?,
             grasp_markers: Output::create(node, "~/grasp_markers", latched())?,
+            #[cfg(moveit_msgs)]
+            display_trajectory: Output::create(node, "~/display_trajectory", latched())?,
             status: Output::create(node, "~/status", latched())?,
             diagnostics: Output::create(node, "/diagnostics", QosProfile::default())?,
         })

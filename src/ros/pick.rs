@@ -16,11 +16,12 @@ use super::status::{Activity, StatusBoard};
 use crate::geometry::Pose;
 use crate::planner::{GripperAction, Plan, PlanRequest, Planner, PlannerSettings, Stage};
 use crate::robot::RobotModel;
+use crate::scene::Scene;
 use r2r::diffusion_field_planner::action::PlanGraspMotion;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Feedback of a silent planner.
@@ -33,6 +34,8 @@ pub struct Picker {
     gripper: Option<GripperClient>,
     /// Made with the first goal and kept; a panic throws it away.
     planner: Option<(Arc<RobotModel>, Planner)>,
+    /// Draws the last plan.
+    drawing: Option<JoinHandle<()>>,
 }
 
 impl Picker {
@@ -46,6 +49,7 @@ impl Picker {
             status,
             gripper,
             planner: None,
+            drawing: None,
         }
     }
 
@@ -88,7 +92,7 @@ impl Picker {
         let plan = plan?;
         self.publish(parameters, &robot, &plan, (&checked, &target), result);
         if parameters.publish_markers {
-            self.show(&robot, &plan, &request, &target);
+            self.show(&robot, &plan, request.scene, &target);
         }
         if !checked.plan_only && parameters.controller_mode != "none" {
             self.status
@@ -143,6 +147,10 @@ impl Picker {
         convert::result::fill_plan(result, plan, frame, parameters.controller_sample_period_s);
         let outputs = &self.shared.outputs;
         outputs.planned_trajectory.publish(&result.trajectory);
+        #[cfg(moveit_msgs)]
+        outputs
+            .display_trajectory
+            .publish(&convert::moveit::display(&robot.name, &result.trajectory));
         if let Some(grasp) = &plan.grasp {
             let chosen = nearest(&grasp.object_from_gripper, &target.grasps);
             let id = chosen.map_or("", |index| &checked.grasps[index].id);
@@ -151,19 +159,31 @@ impl Picker {
         }
     }
 
-    /// Draws the plan, with what it was made from, for RViz.
-    fn show(&self, robot: &RobotModel, plan: &Plan, request: &PlanRequest, target: &Target) {
-        let shown = convert::markers::Shown {
-            robot,
-            plan,
-            scene: &request.scene,
-            object: target.model.as_deref(),
-            given_grasps: &target.grasps,
-            world_from_object: target.world_from_object,
+    /// Draws the plan, with what it was made from, for RViz; in a thread, as neither the arm nor the client waits for a picture.
+    fn show(&mut self, robot: &Arc<RobotModel>, plan: &Plan, scene: Scene, target: &Target) {
+        if let Some(before) = self.drawing.take() {
+            // A panic in there was reported when it happened.
+            let _ = before.join();
+        }
+        let (shared, stamp) = (self.shared.clone(), self.shared.now());
+        let (robot, plan, target) = (robot.clone(), plan.clone(), target.clone());
+        let draw = move || {
+            let shown = convert::markers::Shown {
+                robot: &robot,
+                plan: &plan,
+                scene: &scene,
+                object: target.model.as_deref(),
+                given_grasps: &target.grasps,
+                world_from_object: target.world_from_object,
+            };
+            let frame = robot.kinematics.base_link();
+            let markers = convert::markers::of_plan(&shown, frame, stamp);
+            shared.outputs.grasp_markers.publish(&markers);
         };
-        let frame = robot.kinematics.base_link();
-        let markers = convert::markers::of_plan(&shown, frame, self.shared.now());
-        self.shared.outputs.grasp_markers.publish(&markers);
+        self.drawing = thread::Builder::new()
+            .name("markers".into())
+            .spawn(draw)
+            .ok();
     }
 
     fn check_target_unmoved(

@@ -34,6 +34,7 @@ pub struct Prepared {
 }
 
 /// What is to be grasped.
+#[derive(Clone)]
 pub struct Target {
     pub id: String,
     /// None if only given grasps are used and the object's shape is not known.
@@ -311,6 +312,12 @@ impl Preparation<'_> {
         let store = lock(&self.shared.scene).clone();
         if let Some(fault) = store.fault {
             return Err(Failure::Configuration(fault));
+        }
+        if let Some((id, link)) = store.attached.first_key_value() {
+            return Err(Failure::InvalidRequest(format!(
+                "object '{id}' is attached to '{link}': a motion that begins with an object in the hand cannot be planned; \
+                 detach it, or make it part of the robot's description"
+            )));
         }
         let mut scene = Scene::default();
         let mut ignored_objects = Vec::new();

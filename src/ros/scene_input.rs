@@ -21,7 +21,20 @@ pub enum SceneInputError {
     Thread(#[from] std::io::Error),
 }
 
-/// Subscribes the topic and starts the thread, which ends with the subscription.
+/// Takes scene objects from any topic, in the order in which they come.
+#[derive(Clone)]
+pub struct SceneInbox(mpsc::Sender<SceneObject>);
+
+impl SceneInbox {
+    /// # Errors
+    /// The thread has ended.
+    pub fn put(&self, message: SceneObject) -> Result<(), String> {
+        let ended = |_| "the scene's thread has ended".to_owned();
+        self.0.send(message).map_err(ended)
+    }
+}
+
+/// Subscribes the topic and starts the thread, which ends with the subscriptions.
 ///
 /// # Errors
 /// [`SceneInputError`]
@@ -29,23 +42,21 @@ pub fn start(
     node: &mut Node,
     spawner: &impl LocalSpawn,
     shared: &Arc<Shared>,
-) -> Result<(), SceneInputError> {
+) -> Result<SceneInbox, SceneInputError> {
     let (messages, inbox) = mpsc::channel::<SceneObject>();
     let s = shared.clone();
     thread::Builder::new().name("scene".into()).spawn(move || {
         for message in inbox {
             if let Err(reason) = apply(&s, &message) {
-                r2r::log_error!("planner", "topic 'scene_object': {reason}");
+                r2r::log_error!("planner", "scene: {reason}");
             }
         }
     })?;
     let qos = QosProfile::default().keep_last(100);
-    subscribe(node, spawner, "scene_object", qos, move |message| {
-        messages
-            .send(message)
-            .map_err(|_| "the scene's thread has ended".to_owned())
-    })?;
-    Ok(())
+    let messages = SceneInbox(messages);
+    let put = messages.clone();
+    subscribe(node, spawner, "scene_object", qos, move |m| put.put(m))?;
+    Ok(messages)
 }
 
 fn apply(shared: &Shared, message: &SceneObject) -> Result<(), String> {
@@ -53,6 +64,8 @@ fn apply(shared: &Shared, message: &SceneObject) -> Result<(), String> {
     let is = |constant: i64| i64::from(operation) == constant;
     if is(SceneObject::ADD as i64) {
         add(shared, message)
+    } else if is(SceneObject::APPEND as i64) {
+        append(shared, message)
     } else if is(SceneObject::REMOVE as i64) {
         match message.id.is_empty() {
             true => clear(shared),
@@ -74,7 +87,7 @@ fn apply(shared: &Shared, message: &SceneObject) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "object '{}': operation {operation} is not ADD, REMOVE or MOVE",
+            "object '{}': operation {operation} is not ADD, REMOVE, MOVE or APPEND",
             message.id
         ))
     }
@@ -99,6 +112,26 @@ fn add(shared: &Shared, message: &SceneObject) -> Result<(), String> {
     Ok(())
 }
 
+/// Adds the parts to those that are known.
+fn append(shared: &Shared, message: &SceneObject) -> Result<(), String> {
+    let known = lock(&shared.scene).obstacles.contains_key(&message.id);
+    match (known, message.graspable) {
+        (false, _) => add(shared, message),
+        (true, true) => Err(format!(
+            "scene object '{}': parts cannot be added to what is graspable",
+            message.id
+        )),
+        (true, false) => {
+            let mut parts = convert::scene::obstacle(message)?.parts;
+            let mut scene = lock(&shared.scene);
+            if let Some(obstacle) = scene.obstacles.get_mut(&message.id) {
+                obstacle.parts.append(&mut parts);
+            }
+            Ok(())
+        }
+    }
+}
+
 /// Forgets an object's geometry, pose and model; false if nothing was known of it.
 pub fn remove(shared: &Shared, id: &str) -> bool {
     let obstacle = lock(&shared.scene).obstacles.remove(id).is_some();
@@ -109,7 +142,11 @@ pub fn remove(shared: &Shared, id: &str) -> bool {
 
 /// Forgets all objects and obstacles.
 pub fn clear(shared: &Shared) {
-    lock(&shared.scene).obstacles.clear();
+    {
+        let mut scene = lock(&shared.scene);
+        scene.obstacles.clear();
+        scene.attached.clear();
+    }
     lock(&shared.object_poses).clear();
     *lock(&shared.cloud) = CloudSlot::default();
     for (id, _) in shared.library.statuses() {

@@ -28,6 +28,8 @@ pub struct Obstacle {
 #[derive(Clone, Debug, Default)]
 pub struct SceneStore {
     pub obstacles: BTreeMap<String, Obstacle>,
+    /// Objects that are said to be in a hand already, with the link that carries them: no goal is planned while there are any.
+    pub attached: BTreeMap<String, String>,
     /// Why `scene.file` could not be read; no goal is planned while it is there.
     pub fault: Option<String>,
 }

@@ -30,6 +30,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 SUCCEEDED, CANCELED, ABORTED = GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED
 Result = PlanGraspMotion.Result
+# Of a core, while joint states arrive at 200 Hz; receiving them is most of it. `make bench-node` measures it on a quiet machine.
+MOST_IDLE_SHARE = 0.04
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,20 @@ def check_trajectory(message, start, tolerance=1e-9):
     assert list(message.points[0].positions) == pytest.approx(start, abs=tolerance)
     assert all(len(p.positions) == len(p.velocities) == len(p.accelerations) == 7 for p in message.points)
     assert max(map(abs, message.points[-1].velocities)) == 0.0
+
+
+def test_the_node_is_idle_after_its_goals(cell, programs):
+    """The first of all: what the clients of other tests leave behind in the middleware would count."""
+    _, node = programs
+    cell.run(goal())
+    time.sleep(2.0)
+    shares = []
+    # Up to three windows: other work on the machine makes the same work dearer.
+    while len(shares) < 3 and min(shares, default=1.0) >= MOST_IDLE_SHARE:
+        start, wall = node.cpu_seconds(), time.monotonic()
+        time.sleep(10.0)
+        shares.append((node.cpu_seconds() - start) / (time.monotonic() - wall))
+    assert min(shares) < MOST_IDLE_SHARE, f"{shares} of a core while idle"
 
 
 def test_plan_only_moves_nothing(cell):
@@ -260,17 +276,3 @@ def test_ten_quick_goals(cell):
     handles = [cell.send(goal()) for _ in range(10)]
     assert all(h.accepted for h in handles)
     assert [cell.result(h)[1].error_code for h in handles] == [Result.NONE] * 10
-
-
-def test_the_node_is_idle_after_its_goals(cell, programs):
-    _, node = programs
-    cell.run(goal())
-    time.sleep(2.0)
-    share = 1.0
-    # The quietest of three windows: other work on the machine makes the same work dearer.
-    for _ in range(3):
-        start, wall = node.cpu_seconds(), time.monotonic()
-        time.sleep(10.0)
-        share = min(share, (node.cpu_seconds() - start) / (time.monotonic() - wall))
-    # Joint states arrive at 200 Hz meanwhile; receiving them is most of it. `make bench-node` measures it on a quiet machine.
-    assert share < 0.04, f"{100 * share:.1f} % of a core while idle"

@@ -3,6 +3,8 @@
 pub mod constraints;
 pub mod goal;
 pub mod markers;
+#[cfg(moveit_msgs)]
+pub mod moveit;
 pub mod result;
 pub mod scene;
 
