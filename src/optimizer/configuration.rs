@@ -7,8 +7,10 @@
 
 use std::ops::Range;
 
-use rand::Rng;
+use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::normal_equations::NormalEquations;
@@ -94,12 +96,16 @@ const REFRESH_SLACK_M: f32 = 0.25;
 /// Nothing is farther away than this [m].
 const FAR_M: f32 = 1.0;
 
+/// One seed for each of so many shares of the work.
+fn own_seeds(count: usize, rng: &mut impl Rng) -> Vec<u64> {
+    (0..count).map(|_| rng.random()).collect()
+}
+
 /// Scratch of one block of sixteen; made once.
 pub struct ConfigurationWorkspace {
     state: KinematicState,
     wrenches: BodyWrenches,
     q: Vec<Lanes>,
-    best_q: Vec<Lanes>,
     /// Derivatives by the joints of one term.
     derivative: Vec<Lanes>,
     system: NormalEquations,
@@ -164,7 +170,6 @@ impl<'a> ConfigurationProblem<'a> {
             state: kinematics.new_state(),
             wrenches: BodyWrenches::new(kinematics.body_count()),
             q: vec![ZERO; kinematics.dof()],
-            best_q: vec![ZERO; kinematics.dof()],
             derivative: vec![ZERO; kinematics.dof()],
             system: NormalEquations::new(kinematics.dof()),
             scene_pairs: self.scene.new_active_set(),
@@ -181,60 +186,78 @@ impl<'a> ConfigurationProblem<'a> {
         count: usize,
         rng: &mut impl Rng,
     ) -> Vec<Configuration> {
-        let mut ws = self.new_workspace();
-        let mut found = Vec::with_capacity(count.next_multiple_of(LANES));
-        while found.len() < count {
-            found.extend(self.solve_block(settings, rng, &mut ws));
-        }
+        let mut found = self.solve_blocks(settings, count.div_ceil(LANES), rng);
         found.truncate(count);
         found.sort_by(|a, b| a.cost.total_cmp(&b.cost));
         found
     }
 
-    /// Sixteen configurations, in the order of their lanes.
-    pub fn solve_block(
+    /// Blocks of sixteen configurations, in the order of their lanes. Blocks, and the random starts of each, are shared out among
+    /// the threads of the caller's pool; each has random numbers of its own, so that their number does not matter.
+    pub fn solve_blocks(
+        &self,
+        settings: &ConfigurationSettings,
+        blocks: usize,
+        rng: &mut impl Rng,
+    ) -> Vec<Configuration> {
+        let found = own_seeds(blocks, rng).into_par_iter().map(|seed| {
+            let mut rng = Pcg64Mcg::seed_from_u64(seed);
+            self.solve_block(settings, &mut rng)
+        });
+        found.collect::<Vec<_>>().concat()
+    }
+
+    fn solve_block(
         &self,
         settings: &ConfigurationSettings,
         rng: &mut impl Rng,
-        ws: &mut ConfigurationWorkspace,
     ) -> Vec<Configuration> {
         let starts = settings.starts.max(1);
         let trial = match starts {
             1 => 0,
             _ => (settings.trial_share * settings.iterations as f32) as usize,
         };
-        let mut best = splat(f32::INFINITY);
-        for _ in 0..starts {
-            self.robot.limits.draw_lanes(rng, &mut ws.q);
-            let cost = self.anneal(settings, 0..trial, rng, ws);
-            let better = cost.total.simd_lt(best);
-            best = best.fast_min(cost.total);
-            for (kept, &new) in ws.best_q.iter_mut().zip(&ws.q) {
+        let tried = own_seeds(starts, rng).into_par_iter().map(|seed| {
+            let (mut rng, mut ws) = (Pcg64Mcg::seed_from_u64(seed), self.new_workspace());
+            self.robot.limits.draw_lanes(&mut rng, &mut ws.q);
+            let cost = self.anneal(settings, 0..trial, &mut rng, &mut ws);
+            (cost.total, ws)
+        });
+        let mut tried = tried.collect::<Vec<_>>().into_iter();
+        let Some((mut best, mut ws)) = tried.next() else {
+            return Vec::new();
+        };
+        for (cost, other) in tried {
+            let better = cost.simd_lt(best);
+            best = best.fast_min(cost);
+            for (kept, &new) in ws.q.iter_mut().zip(&other.q) {
                 *kept = better.select(new, *kept);
             }
         }
-        ws.q.clone_from(&ws.best_q);
-        let cost = self.anneal(settings, trial..settings.iterations, rng, ws);
+        let cost = self.anneal(settings, trial..settings.iterations, rng, &mut ws);
         ws.configurations(&cost)
     }
 
-    /// At most sixteen configurations descended from given ones, in their order.
-    pub fn descend_block(
+    /// Configurations descended from given ones, in their order; shared out as by [`Self::solve_blocks`].
+    pub fn descend(
         &self,
         starts: &[JointRow],
         settings: &ConfigurationSettings,
         rng: &mut impl Rng,
-        ws: &mut ConfigurationWorkspace,
     ) -> Vec<Configuration> {
-        let Some(last) = starts.last() else {
-            return Vec::new();
-        };
-        let rows = std::array::from_fn(|lane| *starts.get(lane).unwrap_or(last));
-        rows_to_lanes(&rows, &mut ws.q);
-        let cost = self.anneal(settings, 0..settings.iterations, rng, ws);
-        let mut found = ws.configurations(&cost);
-        found.truncate(starts.len());
-        found
+        let blocks = starts.par_chunks(LANES);
+        let seeds = own_seeds(blocks.len(), rng);
+        let found = blocks.zip(seeds).map(|(block, seed)| {
+            let (mut rng, mut ws) = (Pcg64Mcg::seed_from_u64(seed), self.new_workspace());
+            let last = block[block.len() - 1];
+            let rows = std::array::from_fn(|lane| *block.get(lane).unwrap_or(&last));
+            rows_to_lanes(&rows, &mut ws.q);
+            let cost = self.anneal(settings, 0..settings.iterations, &mut rng, &mut ws);
+            let mut found = ws.configurations(&cost);
+            found.truncate(block.len());
+            found
+        });
+        found.collect::<Vec<_>>().concat()
     }
 
     /// Weighted costs of sixteen configurations at the coarsest noise.

@@ -1,5 +1,7 @@
 //! The threads that move particles: what one step needs besides the particle is read only, so any thread may take it.
 
+use std::sync::Arc;
+
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::objective::Workspace;
@@ -16,8 +18,24 @@ const LEAST_PARTICLES: usize = 2;
 /// Threads, and a workspace for each part that they may take. Motions do not depend on their number.
 pub struct Crew {
     workspaces: Vec<Workspace>,
-    /// Of its own, since the common one may be busy with an object for a while. None: the caller's thread alone.
-    pool: Option<ThreadPool>,
+    threads: Threads,
+}
+
+/// The threads alone. What runs on them shares work out by `rayon` as usual.
+#[derive(Clone)]
+pub struct Threads {
+    /// Of its own, since the common one may be busy with an object for a while. None: the system gives none.
+    pool: Option<Arc<ThreadPool>>,
+}
+
+impl Threads {
+    /// Does something on one of them, and waits for it.
+    pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
 }
 
 impl Crew {
@@ -29,15 +47,21 @@ impl Crew {
             some => some,
         };
         let builder = ThreadPoolBuilder::new().num_threads(threads);
-        let pool = match threads {
-            1 => None,
-            _ => builder.thread_name(|n| format!("step {n}")).build().ok(),
+        let pool = builder.thread_name(|n| format!("plan {n}")).build().ok();
+        let parts = match threads {
+            1 => 1,
+            _ => PARTS * threads,
         };
-        let parts = pool.as_ref().map_or(1, |_| PARTS * threads);
         Self {
             workspaces: (0..parts).map(|_| Workspace::new(robot)).collect(),
-            pool,
+            threads: Threads {
+                pool: pool.map(Arc::new),
+            },
         }
+    }
+
+    pub fn threads(&self) -> Threads {
+        self.threads.clone()
     }
 
     /// Scratch for a single thread.
@@ -48,10 +72,7 @@ impl Crew {
     /// Does something with the workspaces on the crew's threads.
     pub fn work<R: Send>(&mut self, on: impl FnOnce(&mut [Workspace]) -> R + Send) -> R {
         let workspaces = &mut self.workspaces;
-        match &self.pool {
-            Some(pool) => pool.install(|| on(workspaces)),
-            None => on(workspaces),
-        }
+        self.threads.run(|| on(workspaces))
     }
 }
 

@@ -25,7 +25,9 @@ mod step;
 pub use breakdown::{CostBreakdown, TermValue};
 pub use clearance::ClearanceRamp;
 pub use collision::{ActivePairs, CollisionTerms, Included, Nearest};
-pub use configuration::{Configuration, ConfigurationProblem, ConfigurationSettings};
+pub use configuration::{
+    Configuration, ConfigurationProblem, ConfigurationSettings, ConfigurationWorkspace,
+};
 pub use crew::Crew;
 pub use langevin::{annealed_langevin, CandidateCheck, Interrupted, Report, Run};
 pub use objective::{Objective, Pass, Workspace};

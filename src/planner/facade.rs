@@ -70,8 +70,18 @@ impl Planner {
         self.solve(request, None, observe)
     }
 
-    /// The same with the motion that is being executed meanwhile, if one is.
+    /// The same with the motion that is being executed meanwhile, if one is. All of it runs on the crew's threads.
     pub(super) fn solve(
+        &mut self,
+        request: &PlanRequest,
+        running: Option<&Running>,
+        observe: Observe<'_>,
+    ) -> Result<Plan, PlanError> {
+        let threads = self.crew.threads();
+        threads.run(|| self.solve_here(request, running, observe))
+    }
+
+    fn solve_here(
         &mut self,
         request: &PlanRequest,
         running: Option<&Running>,

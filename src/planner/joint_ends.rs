@@ -2,8 +2,10 @@
 //! grasp energy and collision of the whole arm side by side (arXiv 2209.03855, section IV-A), and what is free then is a goal.
 
 use nalgebra::{Translation3, UnitQuaternion, Vector3};
+use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
 
 use super::branches::{Branch, Reached};
 use super::configurations::{arm_clear_in, from_anywhere};
@@ -16,8 +18,10 @@ use crate::cost::GraspEnergy;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
 use crate::lanes::{splat, Lanes, LANES};
-use crate::optimizer::{Configuration, ConfigurationProblem, ConfigurationSettings};
-use crate::robot::{half_turn, IkSettings, InverseKinematics, LaneFrame};
+use crate::optimizer::{
+    Configuration, ConfigurationProblem, ConfigurationSettings, ConfigurationWorkspace,
+};
+use crate::robot::{half_turn, IkSettings, InverseKinematics, LaneFrame, RobotModel};
 use crate::scene::LaneGridCache;
 use crate::trajectory::{rows_from_lanes, JointRow};
 
@@ -35,6 +39,9 @@ const STARTS_OF_A_GRASP: usize = 2;
 /// found too.
 const STEPS: usize = 60;
 const SIGMA_RAD: [f32; 2] = [0.5, 0.066];
+/// Blocks of sixteen that are worked on between two looks at deadline and cancellation, and grasps for which starts are found.
+const BLOCKS_AT_ONCE: usize = 4;
+const GRASPS_AT_ONCE: usize = 16;
 /// Clearance of what counts as free [m].
 const FREE_M: f32 = 0.001;
 /// A start has reached its grasp within these.
@@ -73,12 +80,11 @@ impl JointSearch<'_, '_> {
             iterations: STEPS,
             ..ConfigurationSettings::default()
         };
-        let mut workspace = problem.new_workspace();
         let starts = self.starts(&problem, &settings, offers)?;
         let (mut ends, counts) = (Vec::new(), &mut GraspCounts::default());
-        for block in starts.chunks(LANES) {
+        for share in starts.chunks(BLOCKS_AT_ONCE * LANES) {
             self.session.checkpoint(Stage::Sample, 0.1)?;
-            let found = problem.descend_block(block, &settings, self.rng, &mut workspace);
+            let found = problem.descend(share, &settings, self.rng);
             ends.extend(found.iter().filter_map(|c| self.end(c, FREE_M, counts)));
         }
         Ok(best_first(ends))
@@ -103,11 +109,11 @@ impl JointSearch<'_, '_> {
         };
         let problem = problem.draw_to(from_anywhere(object, &self.world_from_object));
         let settings = ConfigurationSettings::default();
-        let mut workspace = problem.new_workspace();
         let mut ends = Vec::new();
-        for first in (0..count).step_by(LANES) {
+        for first in (0..count).step_by(BLOCKS_AT_ONCE * LANES) {
             self.session.checkpoint(Stage::Sample, 0.1)?;
-            let found = problem.solve_block(&settings, self.rng, &mut workspace);
+            let blocks = (count - first).div_ceil(LANES).min(BLOCKS_AT_ONCE);
+            let found = problem.solve_blocks(&settings, blocks, self.rng);
             let found = found.iter().take(count - first);
             ends.extend(found.filter_map(|c| self.end(c, free_m, counts)));
         }
@@ -127,34 +133,22 @@ impl JointSearch<'_, '_> {
         };
         let gripper_from_tool = gripper.tool_from_gripper.inverse();
         let finger_centre_m = gripper.geometry.finger_centre_m();
-        let mut solver = InverseKinematics::new(&robot, IkSettings::default());
-        let mut workspace = problem.new_workspace();
-        let mut q = vec![Lanes::ZERO; robot.kinematics.dof()];
         let mut ranked: Vec<(f32, JointRow)> = Vec::new();
-        for offer in offers {
+        for share in offers.chunks(GRASPS_AT_ONCE) {
             self.session.checkpoint(Stage::Sample, 0.1)?;
-            let plain = offer.object_from_gripper;
-            let noised = self.with_noise(&plain, finger_centre_m);
-            for pose in [plain, half_turn(&plain), noised, half_turn(&noised)] {
-                let world_from_tool = self.world_from_object * pose * gripper_from_tool;
-                let Some(target) = LaneFrame::from_poses(&[world_from_tool]) else {
-                    continue;
-                };
-                robot.limits.draw_lanes(self.rng, &mut q);
-                let residual = solver.solve(&target, None, &mut q);
-                let reached = residual.converged(POSITION_TOLERANCE_M, ANGLE_TOLERANCE_RAD);
-                if reached == 0 {
-                    continue;
-                }
-                let costs = problem.coarse_costs(&q, settings, &mut workspace);
-                let rows = rows_from_lanes(&q);
-                let mut of_grasp: Vec<(f32, JointRow)> = (0..LANES)
-                    .filter(|lane| reached >> lane & 1 == 1)
-                    .map(|lane| (costs[lane], rows[lane]))
-                    .collect();
-                of_grasp.sort_by(|a, b| a.0.total_cmp(&b.0));
-                ranked.extend(of_grasp.into_iter().take(STARTS_OF_A_GRASP));
+            let mut targets: Vec<(Pose, u64)> = Vec::with_capacity(4 * share.len());
+            for offer in share {
+                let plain = offer.object_from_gripper;
+                let noised = self.with_noise(&plain, finger_centre_m);
+                let poses = [plain, half_turn(&plain), noised, half_turn(&noised)];
+                let tool = |pose| self.world_from_object * pose * gripper_from_tool;
+                targets.extend(poses.map(|pose| (tool(pose), self.rng.random())));
             }
+            let found = targets.into_par_iter().map_init(
+                || Reach::new(&robot, problem, settings),
+                |reach, (world_from_tool, seed)| reach.cheapest(&world_from_tool, seed),
+            );
+            ranked.extend(found.collect::<Vec<_>>().into_iter().flatten());
         }
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
         ranked.truncate(STARTS);
@@ -206,6 +200,57 @@ impl JointSearch<'_, '_> {
         let time_s = world.least_duration_s(q);
         let branch = Branch::at(world, Reached { q, time_s });
         Some(JointEnd { offer, branch })
+    }
+}
+
+/// Configurations at single poses of the tool, and what they cost.
+struct Reach<'a> {
+    robot: &'a RobotModel,
+    problem: &'a ConfigurationProblem<'a>,
+    settings: &'a ConfigurationSettings,
+    solver: InverseKinematics<'a>,
+    workspace: ConfigurationWorkspace,
+    q: Vec<Lanes>,
+}
+
+impl<'a> Reach<'a> {
+    fn new(
+        robot: &'a RobotModel,
+        problem: &'a ConfigurationProblem<'a>,
+        settings: &'a ConfigurationSettings,
+    ) -> Self {
+        Self {
+            robot,
+            problem,
+            settings,
+            solver: InverseKinematics::new(robot, IkSettings::default()),
+            workspace: problem.new_workspace(),
+            q: vec![Lanes::ZERO; robot.kinematics.dof()],
+        }
+    }
+
+    /// The cheapest of sixteen from random seeds.
+    fn cheapest(&mut self, world_from_tool: &Pose, seed: u64) -> Vec<(f32, JointRow)> {
+        let Some(target) = LaneFrame::from_poses(&[*world_from_tool]) else {
+            return Vec::new();
+        };
+        let rng = &mut Pcg64Mcg::seed_from_u64(seed);
+        self.robot.limits.draw_lanes(rng, &mut self.q);
+        let residual = self.solver.solve(&target, None, &mut self.q);
+        let reached = residual.converged(POSITION_TOLERANCE_M, ANGLE_TOLERANCE_RAD);
+        if reached == 0 {
+            return Vec::new();
+        }
+        let workspace = &mut self.workspace;
+        let costs = self.problem.coarse_costs(&self.q, self.settings, workspace);
+        let rows = rows_from_lanes(&self.q);
+        let mut of_grasp: Vec<(f32, JointRow)> = (0..LANES)
+            .filter(|lane| reached >> lane & 1 == 1)
+            .map(|lane| (costs[lane], rows[lane]))
+            .collect();
+        of_grasp.sort_by(|a, b| a.0.total_cmp(&b.0));
+        of_grasp.truncate(STARTS_OF_A_GRASP);
+        of_grasp
     }
 }
 

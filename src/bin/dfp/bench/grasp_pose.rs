@@ -284,8 +284,7 @@ impl Bench<'_> {
             let problem = ConfigurationProblem::new(robot, collision.clone())
                 .context("no gripper")?
                 .draw_to(target);
-            let mut workspace = problem.new_workspace();
-            let configurations = problem.solve_block(settings, &mut rng, &mut workspace);
+            let configurations = problem.solve_blocks(settings, 1, &mut rng);
             // The grasp's own energy counts too, or the cheapest would be any that can be reached.
             found.extend(
                 configurations
