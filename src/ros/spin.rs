@@ -2,6 +2,7 @@
 
 use futures::executor::LocalPool;
 use r2r::{Context, Node};
+use rustix::time::{clock_gettime, ClockId};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -12,11 +13,17 @@ use std::time::{Duration, Instant};
 /// no turn of the loop. So this is only how long a signal may go unnoticed.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// An idle node rests this long after each turn, in alternation. Joint states may come a thousand times a second, and
-/// waking up for each of them costs more than everything else an idle node does; topics keep the newest. A request that
-/// comes meanwhile waits, 8 ms on average. Two lengths, so that the loop does not fall into step with one of several
-/// publishers and never see the other.
-const IDLE_RESTS: [Duration; 2] = [Duration::from_millis(12), Duration::from_millis(18)];
+/// Share of a core that the turns of an idle node take. Joint states may come a thousand times a second, and waking up for
+/// each of them costs more than everything else an idle node does; topics keep the newest. So the node rests after each turn,
+/// longer on a slow machine, and a request that comes meanwhile waits.
+const IDLE_SHARE: f64 = 0.009;
+const SHORTEST_REST: Duration = Duration::from_millis(2);
+const LONGEST_REST: Duration = Duration::from_millis(20);
+/// Rests are longer and shorter by this share in turn, so that the loop does not fall into step with one of several publishers
+/// and never see the other.
+const ALTERNATION: f64 = 0.2;
+/// How fast the mean of the turns' times follows.
+const SMOOTHING: f64 = 0.1;
 
 /// A flag that SIGINT and SIGTERM raise. Register it before the ROS context is made.
 ///
@@ -32,6 +39,35 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// How long an idle node rests after its turns.
+struct Rests {
+    /// Processor time of a turn.
+    mean_turn_s: f64,
+    longer: bool,
+}
+
+impl Rests {
+    fn after(&mut self, turn: Duration) -> Duration {
+        self.mean_turn_s += SMOOTHING * (turn.as_secs_f64() - self.mean_turn_s);
+        self.longer = !self.longer;
+        let alternation = if self.longer {
+            ALTERNATION
+        } else {
+            -ALTERNATION
+        };
+        let rest_s = self.mean_turn_s / IDLE_SHARE;
+        let shortest = SHORTEST_REST.as_secs_f64();
+        let rest_s = rest_s.clamp(shortest, LONGEST_REST.as_secs_f64());
+        Duration::from_secs_f64(rest_s * (1.0 + alternation))
+    }
+}
+
+/// Processor time that this thread has used.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// Serves the node until the flag is raised; while it is not `busy` it takes its time.
 pub fn spin(
     context: &Context,
@@ -42,12 +78,16 @@ pub fn spin(
 ) {
     // Tasks that publish at start need no message to be woken by.
     pool.run_until_stalled();
-    let mut rests = IDLE_RESTS.iter().cycle();
+    let mut rests = Rests {
+        mean_turn_s: 0.0,
+        longer: false,
+    };
     while !stop.load(Ordering::Relaxed) && context.is_valid() {
+        let before = thread_time();
         node.spin_once(LONGEST_WAIT);
         pool.run_until_stalled();
-        if let (false, Some(rest)) = (busy(), rests.next()) {
-            thread::sleep(*rest);
+        if !busy() {
+            thread::sleep(rests.after(thread_time().saturating_sub(before)));
         }
     }
 }
@@ -63,5 +103,50 @@ pub fn spin_until(
     while !done() && Instant::now() < deadline {
         node.spin_once(Duration::from_millis(5));
         pool.run_until_stalled();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_turns_take_their_share_whatever_they_cost() {
+        for turn in [Duration::from_micros(40), Duration::from_micros(180)] {
+            let mut rests = Rests {
+                mean_turn_s: 0.0,
+                longer: false,
+            };
+            let settled = (0..200).map(|_| rests.after(turn)).skip(100);
+            let rest: Duration = settled.sum();
+            let share = 100.0 * turn.as_secs_f64() / rest.as_secs_f64();
+            assert!((share / IDLE_SHARE - 1.0).abs() < 0.01, "{turn:?}: {share}");
+        }
+    }
+
+    #[test]
+    fn a_request_never_waits_long() {
+        let mut rests = Rests {
+            mean_turn_s: 0.0,
+            longer: false,
+        };
+        for turn in [0, 1, 1_000_000] {
+            for _ in 0..100 {
+                let rest = rests.after(Duration::from_micros(turn));
+                assert!(rest >= Duration::from_micros(1600) && rest <= Duration::from_millis(24));
+            }
+        }
+    }
+
+    #[test]
+    fn only_work_counts_as_processor_time() {
+        let before = thread_time();
+        thread::sleep(Duration::from_millis(50));
+        assert!(thread_time() - before < Duration::from_millis(25));
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(200) {
+            std::hint::black_box(0);
+        }
+        assert!(thread_time() - before > Duration::from_millis(25));
     }
 }

@@ -6,7 +6,7 @@ from conftest import PROJECT, Program, wait_for
 from diffusion_field_planner.action import PlanGraspMotion
 from diffusion_field_planner.srv import ListObjects
 from rclpy.action import ActionClient
-from robot_cell import READY, goal, stamped, with_flags
+from robot_cell import LATCHED, READY, goal, stamped, with_flags
 from sensor_msgs.msg import JointState
 from std_msgs.msg import UInt32
 
@@ -66,13 +66,14 @@ class Side:
 
 def test_an_fr3_plans_and_moves_in_its_namespace(programs, peer):
     moved = []
-    peer.create_subscription(UInt32, "/right/sim_arm/accepted_trajectories", lambda m: moved.append(m.data), 10)
+    # Latched: the arm may find this subscription later than it accepts.
+    peer.create_subscription(UInt32, "/right/sim_arm/accepted_trajectories", lambda m: moved.append(m.data), LATCHED)
     side = Side(peer, "/right", "fr3_link0")
     wait_for(lambda: peer.count_publishers("/right/joint_states") == 1, "joint states in the namespace")
     result = side.run(plan_only=False, velocity_scaling=1.0, acceleration_scaling=1.0)
     assert result.error_code == Result.NONE, result.error_msg
     assert list(result.trajectory.joint_names) == FR3_JOINTS
-    wait_for(lambda: moved, "the trajectory at the simulated arm")
+    wait_for(lambda: moved and moved[-1] == 1, "the trajectory at the simulated arm")
     names = {name for name, _ in peer.get_topic_names_and_types()}
     outside = {"/joint_states", "/arm_controller/joint_trajectory", "/object_pose", "/diffusion_field_planner/status"}
     assert not names & outside, "a namespace moves every name"
