@@ -96,12 +96,7 @@ const REFRESH_SLACK_M: f32 = 0.25;
 /// Nothing is farther away than this [m].
 const FAR_M: f32 = 1.0;
 
-/// One seed for each of so many shares of the work.
-fn own_seeds(count: usize, rng: &mut impl Rng) -> Vec<u64> {
-    (0..count).map(|_| rng.random()).collect()
-}
-
-/// Scratch of one block of sixteen; made once.
+/// Scratch of one block of sixteen.
 pub struct ConfigurationWorkspace {
     state: KinematicState,
     wrenches: BodyWrenches,
@@ -433,6 +428,11 @@ impl<'a> ConfigurationProblem<'a> {
                 .fast_min(splat(limits.upper[j] as f32));
         }
     }
+}
+
+/// One seed for each of so many shares of the work.
+fn own_seeds(count: usize, rng: &mut impl Rng) -> Vec<u64> {
+    (0..count).map(|_| rng.random()).collect()
 }
 
 #[cfg(test)]

@@ -94,6 +94,11 @@ fn random_starts_end_at_a_pose_that_can_be_reached() {
     // The rest ends in other minima: limits and collisions count from the first step on.
     let reached = found.iter().filter(reaches).count();
     assert!(reached >= 16, "{reached} of 32");
-    let again = problem.solve(&settings, 32, &mut Pcg64Mcg::seed_from_u64(3));
-    assert_eq!(found, again);
+    // The same on any number of threads.
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let again = || problem.solve(&settings, 32, &mut Pcg64Mcg::seed_from_u64(3));
+        let again = pool.build().unwrap().install(again);
+        assert_eq!(found, again, "{threads} threads");
+    }
 }

@@ -1,4 +1,5 @@
-//! The threads that move particles: what one step needs besides the particle is read only, so any thread may take it.
+//! The threads that a request is planned on, and what they need to move particles: a step only reads what is not the particle's
+//! own, so any thread may take it.
 
 use std::sync::Arc;
 
@@ -64,15 +65,9 @@ impl Crew {
         self.threads.clone()
     }
 
-    /// Scratch for a single thread.
-    pub fn workspace(&mut self) -> &mut Workspace {
-        &mut self.workspaces[0]
-    }
-
-    /// Does something with the workspaces on the crew's threads.
-    pub fn work<R: Send>(&mut self, on: impl FnOnce(&mut [Workspace]) -> R + Send) -> R {
-        let workspaces = &mut self.workspaces;
-        self.threads.run(|| on(workspaces))
+    /// Scratch, one for each part.
+    pub fn workspaces(&mut self) -> &mut [Workspace] {
+        &mut self.workspaces
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Report {
 pub struct Interrupted;
 
 /// A finer test of motions that are feasible at their samples.
-pub trait CandidateCheck: Send {
+pub trait CandidateCheck {
     fn accepts(&mut self, spline: &Spline, goal: usize) -> bool;
 }
 
@@ -39,7 +39,7 @@ pub struct Run<'a, R: Rng> {
     pub rng: &'a mut R,
     pub workspaces: &'a mut [Workspace],
     pub check: &'a mut dyn CandidateCheck,
-    pub observe: &'a mut (dyn FnMut(&Report) -> ControlFlow<()> + Send),
+    pub observe: &'a mut dyn FnMut(&Report) -> ControlFlow<()>,
     /// Accepted motions, each shorter than the one before.
     pub candidates: Vec<Candidate>,
     /// Steps of all particles.

@@ -193,7 +193,7 @@ impl Planner {
             candidate.spacing_s,
             &goals[candidate.goal].point,
             &self.settings.optimizer,
-            self.crew.workspace(),
+            &mut self.crew.workspaces()[0],
         );
         let timing = StageTiming {
             total_ms: 1e3 * session.elapsed_s(),

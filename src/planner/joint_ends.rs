@@ -5,7 +5,7 @@ use nalgebra::{Translation3, UnitQuaternion, Vector3};
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
-use rayon::prelude::*;
+use rayon::{current_num_threads, prelude::*};
 
 use super::branches::{Branch, Reached};
 use super::configurations::{arm_clear_in, from_anywhere};
@@ -39,9 +39,8 @@ const STARTS_OF_A_GRASP: usize = 2;
 /// found too.
 const STEPS: usize = 60;
 const SIGMA_RAD: [f32; 2] = [0.5, 0.066];
-/// Blocks of sixteen that are worked on between two looks at deadline and cancellation, and grasps for which starts are found.
-const BLOCKS_AT_ONCE: usize = 4;
-const GRASPS_AT_ONCE: usize = 16;
+/// Grasps of which each thread finds starts between two looks at deadline and cancellation; of blocks of sixteen it is one.
+const GRASPS_AT_ONCE: usize = 4;
 /// Clearance of what counts as free [m].
 const FREE_M: f32 = 0.001;
 /// A start has reached its grasp within these.
@@ -82,7 +81,7 @@ impl JointSearch<'_, '_> {
         };
         let starts = self.starts(&problem, &settings, offers)?;
         let (mut ends, counts) = (Vec::new(), &mut GraspCounts::default());
-        for share in starts.chunks(BLOCKS_AT_ONCE * LANES) {
+        for share in starts.chunks(current_num_threads() * LANES) {
             self.session.checkpoint(Stage::Sample, 0.1)?;
             let found = problem.descend(share, &settings, self.rng);
             ends.extend(found.iter().filter_map(|c| self.end(c, FREE_M, counts)));
@@ -110,9 +109,10 @@ impl JointSearch<'_, '_> {
         let problem = problem.draw_to(from_anywhere(object, &self.world_from_object));
         let settings = ConfigurationSettings::default();
         let mut ends = Vec::new();
-        for first in (0..count).step_by(BLOCKS_AT_ONCE * LANES) {
+        let at_once = current_num_threads();
+        for first in (0..count).step_by(at_once * LANES) {
             self.session.checkpoint(Stage::Sample, 0.1)?;
-            let blocks = (count - first).div_ceil(LANES).min(BLOCKS_AT_ONCE);
+            let blocks = (count - first).div_ceil(LANES).min(at_once);
             let found = problem.solve_blocks(&settings, blocks, self.rng);
             let found = found.iter().take(count - first);
             ends.extend(found.filter_map(|c| self.end(c, free_m, counts)));
@@ -134,7 +134,7 @@ impl JointSearch<'_, '_> {
         let gripper_from_tool = gripper.tool_from_gripper.inverse();
         let finger_centre_m = gripper.geometry.finger_centre_m();
         let mut ranked: Vec<(f32, JointRow)> = Vec::new();
-        for share in offers.chunks(GRASPS_AT_ONCE) {
+        for share in offers.chunks(GRASPS_AT_ONCE * current_num_threads()) {
             self.session.checkpoint(Stage::Sample, 0.1)?;
             let mut targets: Vec<(Pose, u64)> = Vec::with_capacity(4 * share.len());
             for offer in share {

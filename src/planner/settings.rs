@@ -21,7 +21,7 @@ pub enum GraspEnds {
 #[serde(deny_unknown_fields, default)]
 pub struct PlannerSettings {
     pub optimizer: OptimizerSettings,
-    /// Threads that move particles. 0: one for each core, four at most. The plan does not depend on it.
+    /// Threads that a request is planned on. 0: one for each core, four at most. The plan does not depend on it.
     pub threads: usize,
     /// Spans of the spline; rounded up to a multiple of 8.
     pub spans: usize,

@@ -1,6 +1,6 @@
 //! One motion from rest to rest: seeds, annealing, refinement, and the first candidate that passes everything.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::cell::Cell;
 use std::time::Instant;
 
 use rand_pcg::Pcg64Mcg;
@@ -156,10 +156,10 @@ impl Solver<'_, '_> {
             step: self.settings.check_step,
             end_holds: &mut end_holds,
         };
-        let refining = AtomicBool::new(false);
+        let refining = Cell::new(false);
         let session = &mut *self.session;
         let mut observe = |report: &Report| {
-            let (stage, from, width) = match refining.load(Relaxed) {
+            let (stage, from, width) = match refining.get() {
                 false => (Stage::Optimise, 0.2, 0.5),
                 true => (Stage::Refine, 0.7, 0.2),
             };
@@ -170,34 +170,29 @@ impl Solver<'_, '_> {
                 from + width * f64::from(report.share),
             )
         };
-        let (settings, rng) = (&self.settings.optimizer, &mut *self.rng);
-        let (candidates, steps, anneal_ms, refine_ms) = self.crew.work(|workspaces| {
-            let mut run = Run {
-                objective,
-                goals: points,
-                settings,
-                rng,
-                workspaces,
-                check: &mut check,
-                observe: &mut observe,
-                candidates: Vec::new(),
-                steps: 0,
-            };
-            let start = Instant::now();
-            let annealed = annealed_langevin(&mut run, particles);
-            let anneal_ms = milliseconds(start);
-            refining.store(true, Relaxed);
-            let start = Instant::now();
-            if annealed.is_ok() {
-                // An interruption is recorded in the session, and what was found before it still counts.
-                let _: Result<(), Interrupted> = refine(&mut run, particles);
-            }
-            (run.candidates, run.steps, anneal_ms, milliseconds(start))
-        });
-        self.timing.anneal_ms += anneal_ms;
-        self.timing.refine_ms += refine_ms;
-        self.iterations += steps;
-        candidates
+        let mut run = Run {
+            objective,
+            goals: points,
+            settings: &self.settings.optimizer,
+            rng: &mut *self.rng,
+            workspaces: self.crew.workspaces(),
+            check: &mut check,
+            observe: &mut observe,
+            candidates: Vec::new(),
+            steps: 0,
+        };
+        let start = Instant::now();
+        let annealed = annealed_langevin(&mut run, particles);
+        self.timing.anneal_ms += milliseconds(start);
+        refining.set(true);
+        let start = Instant::now();
+        if annealed.is_ok() {
+            // An interruption is recorded in the session, and what was found before it still counts.
+            let _: Result<(), Interrupted> = refine(&mut run, particles);
+        }
+        self.timing.refine_ms += milliseconds(start);
+        self.iterations += run.steps;
+        run.candidates
     }
 }
 

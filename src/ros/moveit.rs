@@ -1,24 +1,21 @@
-//! MoveIt's side: its collision objects and planning scenes as obstacles, and plans for the display of its RViz plugin.
+//! MoveIt's side: its collision objects and planning scenes as obstacles.
 //!
 //! Built where `moveit_msgs` is installed.
 
 use super::convert::moveit::scene_object;
 use super::lock;
 use super::perception::{subscribe, SubscribeError};
-use super::scene_input::SceneInbox;
-use super::shared::Shared;
+use super::scene_input::{SceneChange, SceneInbox};
 use futures::task::LocalSpawn;
-use r2r::diffusion_field_planner::msg::SceneObject;
 use r2r::moveit_msgs::msg::{AttachedCollisionObject, CollisionObject, PlanningScene, RobotState};
 use r2r::{Node, QosProfile};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// What the two topics have in common.
+/// The scene as both topics tell it.
 struct MoveitScene {
-    shared: Arc<Shared>,
     inbox: SceneInbox,
-    /// Objects that came from here: what a whole scene replaces.
+    /// Obstacles that came from here: what a whole scene replaces.
     known: BTreeSet<String>,
     told_of_octomap: bool,
 }
@@ -30,11 +27,9 @@ struct MoveitScene {
 pub fn start(
     node: &mut Node,
     spawner: &impl LocalSpawn,
-    shared: &Arc<Shared>,
     inbox: SceneInbox,
 ) -> Result<(), SubscribeError> {
     let scene = Arc::new(Mutex::new(MoveitScene {
-        shared: shared.clone(),
         inbox,
         known: BTreeSet::new(),
         told_of_octomap: false,
@@ -67,68 +62,64 @@ impl MoveitScene {
             );
         }
         for object in world.collision_objects {
-            self.object(object)?;
+            // One that makes no sense does not take the others with it.
+            if let Err(reason) = self.object(object) {
+                r2r::log_error!(
+                    "planner",
+                    "topic 'planning_scene': {reason}; object ignored"
+                );
+            }
         }
         self.robot_state(message.robot_state)
     }
 
     fn object(&mut self, object: CollisionObject) -> Result<(), String> {
-        let message = scene_object(object)?;
-        match i64::from(message.operation) == SceneObject::REMOVE as i64 {
-            true if message.id.is_empty() => {
-                for id in std::mem::take(&mut self.known) {
-                    self.inbox.put(removal(id))?;
+        if is_removal(&object) {
+            return match object.id.is_empty() {
+                true => {
+                    let mut known = self.known.clone().into_iter();
+                    known.try_for_each(|id| self.remove(id))
                 }
-                return Ok(());
-            }
-            true => {
-                self.known.remove(&message.id);
-            }
-            false => {
-                self.known.insert(message.id.clone());
-            }
+                false => self.remove(object.id),
+            };
         }
-        self.inbox.put(message)
+        let message = scene_object(object)?;
+        self.known.insert(message.id.clone());
+        self.inbox.put(SceneChange::Object(Box::new(message)))
     }
 
     fn remove(&mut self, id: String) -> Result<(), String> {
         self.known.remove(&id);
-        self.inbox.put(removal(id))
+        self.inbox.put(SceneChange::ObstacleGone { id })
     }
 
+    /// As in MoveIt, a state that is no diff says all that is attached.
     fn robot_state(&mut self, state: RobotState) -> Result<(), String> {
         if !state.is_diff {
-            lock(&self.shared.scene).attached.clear();
+            self.inbox.put(SceneChange::DetachedFrom { link: None })?;
         }
-        for AttachedCollisionObject {
-            link_name, object, ..
-        } in state.attached_collision_objects
-        {
-            if i64::from(object.operation) == CollisionObject::REMOVE as i64 {
-                // Without an id: all that the link carries.
-                let goes = |id: &String, link: &String| match object.id.is_empty() {
-                    true => *link == link_name,
-                    false => *id == object.id,
-                };
-                let attached = &mut lock(&self.shared.scene).attached;
-                attached.retain(|id, link| !goes(id, link));
-            } else {
-                // In the hand it is no obstacle any more.
-                if self.known.contains(&object.id) {
-                    self.remove(object.id.clone())?;
-                }
-                let attached = &mut lock(&self.shared.scene).attached;
-                attached.insert(object.id, link_name);
-            }
+        for attached in state.attached_collision_objects {
+            self.attached(attached)?;
         }
         Ok(())
     }
+
+    fn attached(&mut self, attached: AttachedCollisionObject) -> Result<(), String> {
+        let (id, link) = (attached.object.id.clone(), attached.link_name);
+        let change = match (is_removal(&attached.object), id.is_empty()) {
+            (true, true) => SceneChange::DetachedFrom { link: Some(link) },
+            (true, false) => SceneChange::Detached { id },
+            (false, _) => {
+                if self.known.contains(&id) {
+                    self.remove(id.clone())?;
+                }
+                SceneChange::Attached { id, link }
+            }
+        };
+        self.inbox.put(change)
+    }
 }
 
-fn removal(id: String) -> SceneObject {
-    SceneObject {
-        id,
-        operation: SceneObject::REMOVE as _,
-        ..Default::default()
-    }
+fn is_removal(object: &CollisionObject) -> bool {
+    i64::from(object.operation) == CollisionObject::REMOVE as i64
 }

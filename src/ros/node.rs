@@ -105,7 +105,7 @@ impl PlannerNode {
         perception::start(node, spawner, &shared)?;
         let scene_inbox = scene_input::start(node, spawner, &shared)?;
         #[cfg(moveit_msgs)]
-        moveit::start(node, spawner, &shared, scene_inbox)?;
+        moveit::start(node, spawner, scene_inbox)?;
         #[cfg(not(moveit_msgs))]
         drop(scene_inbox);
         cloud_input::start(node, spawner, &shared)?;

@@ -1,4 +1,5 @@
-//! Scene objects from the topic `scene_object`, prepared in a thread of their own: meshes take time.
+//! Changes of the scene, from the topic `scene_object` and others, made one after the other in a thread of their own: meshes take
+//! time.
 
 use super::cloud_input::CloudSlot;
 use super::convert;
@@ -21,16 +22,30 @@ pub enum SceneInputError {
     Thread(#[from] std::io::Error),
 }
 
-/// Takes scene objects from any topic, in the order in which they come.
+/// One change of the scene.
+pub enum SceneChange {
+    /// What a message of `scene_object` says.
+    Object(Box<SceneObject>),
+    /// An obstacle goes; what is known of an object of its name stays.
+    ObstacleGone { id: String },
+    /// An object is in a hand, and no obstacle any more.
+    Attached { id: String, link: String },
+    /// It is not any more.
+    Detached { id: String },
+    /// Nothing hangs on this link, or on any.
+    DetachedFrom { link: Option<String> },
+}
+
+/// Takes changes from any topic, in the order in which they come.
 #[derive(Clone)]
-pub struct SceneInbox(mpsc::Sender<SceneObject>);
+pub struct SceneInbox(mpsc::Sender<SceneChange>);
 
 impl SceneInbox {
     /// # Errors
     /// The thread has ended.
-    pub fn put(&self, message: SceneObject) -> Result<(), String> {
+    pub fn put(&self, change: SceneChange) -> Result<(), String> {
         let ended = |_| "the scene's thread has ended".to_owned();
-        self.0.send(message).map_err(ended)
+        self.0.send(change).map_err(ended)
     }
 }
 
@@ -43,23 +58,45 @@ pub fn start(
     spawner: &impl LocalSpawn,
     shared: &Arc<Shared>,
 ) -> Result<SceneInbox, SceneInputError> {
-    let (messages, inbox) = mpsc::channel::<SceneObject>();
+    let (changes, inbox) = mpsc::channel::<SceneChange>();
     let s = shared.clone();
     thread::Builder::new().name("scene".into()).spawn(move || {
-        for message in inbox {
-            if let Err(reason) = apply(&s, &message) {
+        for change in inbox {
+            if let Err(reason) = apply(&s, change) {
                 r2r::log_error!("planner", "scene: {reason}");
             }
         }
     })?;
     let qos = QosProfile::default().keep_last(100);
-    let messages = SceneInbox(messages);
-    let put = messages.clone();
-    subscribe(node, spawner, "scene_object", qos, move |m| put.put(m))?;
-    Ok(messages)
+    let changes = SceneInbox(changes);
+    let c = changes.clone();
+    subscribe(node, spawner, "scene_object", qos, move |message| {
+        c.put(SceneChange::Object(Box::new(message)))
+    })?;
+    Ok(changes)
 }
 
-fn apply(shared: &Shared, message: &SceneObject) -> Result<(), String> {
+fn apply(shared: &Shared, change: SceneChange) -> Result<(), String> {
+    match change {
+        SceneChange::Object(message) => return object(shared, &message),
+        SceneChange::ObstacleGone { id } => {
+            lock(&shared.scene).obstacles.remove(&id);
+        }
+        SceneChange::Attached { id, link } => {
+            lock(&shared.scene).attached.insert(id, link);
+        }
+        SceneChange::Detached { id } => {
+            lock(&shared.scene).attached.remove(&id);
+        }
+        SceneChange::DetachedFrom { link } => {
+            let stays = |on: &String| link.as_ref().is_some_and(|link| on != link);
+            lock(&shared.scene).attached.retain(|_, on| stays(on));
+        }
+    }
+    Ok(())
+}
+
+fn object(shared: &Shared, message: &SceneObject) -> Result<(), String> {
     let operation = message.operation;
     let is = |constant: i64| i64::from(operation) == constant;
     if is(SceneObject::ADD as i64) {

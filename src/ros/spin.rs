@@ -41,6 +41,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// How long an idle node rests after its turns.
+#[derive(Default)]
 struct Rests {
     /// Processor time of a turn.
     mean_turn_s: f64,
@@ -79,10 +80,7 @@ pub fn spin(
 ) {
     // Tasks that publish at start need no message to be woken by.
     pool.run_until_stalled();
-    let mut rests = Rests {
-        mean_turn_s: 0.0,
-        longer: false,
-    };
+    let mut rests = Rests::default();
     while !stop.load(Ordering::Relaxed) && context.is_valid() {
         let before = thread_time();
         node.spin_once(LONGEST_WAIT);
@@ -114,10 +112,7 @@ mod tests {
     #[test]
     fn idle_turns_take_their_share_of_a_core() {
         for turn in [Duration::from_micros(40), Duration::from_micros(120)] {
-            let mut rests = Rests {
-                mean_turn_s: 0.0,
-                longer: false,
-            };
+            let mut rests = Rests::default();
             let settled = (0..200).map(|_| rests.after(turn)).skip(100);
             let rest: Duration = settled.sum();
             let share = 100.0 * turn.as_secs_f64() / rest.as_secs_f64();
@@ -127,10 +122,7 @@ mod tests {
 
     #[test]
     fn a_request_never_waits_long() {
-        let mut rests = Rests {
-            mean_turn_s: 0.0,
-            longer: false,
-        };
+        let mut rests = Rests::default();
         for turn in [0, 1, 1_000_000] {
             for _ in 0..100 {
                 let rest = rests.after(Duration::from_micros(turn));

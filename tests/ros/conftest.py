@@ -142,6 +142,12 @@ class Peer(Node):
         """The future that `start` returns, see `ask`."""
         return self.done(self._executor.create_task(start), what, timeout)
 
+    def publisher(self, message_type, topic, qos=10):
+        """A publisher that something listens to."""
+        publisher = self.create_publisher(message_type, topic, qos)
+        wait_for(lambda: publisher.get_subscription_count() > 0, f"the subscription of {topic}")
+        return publisher
+
     def call(self, service_type, name, request, timeout=PATIENCE_S):
         """Calls a service. A server that has not discovered the client yet does not hear it: then once more."""
         client = self.create_client(service_type, name)

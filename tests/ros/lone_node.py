@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from conftest import PROJECT, wait_for
+from conftest import PROJECT
 from diffusion_field_planner.action import PlanGraspMotion
 from diffusion_field_planner.srv import ListObjects
 from geometry_msgs.msg import PoseStamped
@@ -23,10 +23,9 @@ class LoneNode:
         assert self.client.wait_for_server(30)
         # Discovery goes both ways and in order: a server that answers this client hears its goals, too.
         peer.call(ListObjects, Cell.NODE + "/list_objects", ListObjects.Request())
-        self.joint_states = peer.create_publisher(JointState, "joint_states", 10)
+        self.joint_states = peer.publisher(JointState, "joint_states")
         self.poses = peer.create_publisher(PoseStamped, "object_pose", 10)
         self.description = peer.create_publisher(String, "robot_description", LATCHED)
-        wait_for(lambda: self.joint_states.get_subscription_count() > 0, "the subscription of joint_states")
 
     def publish_state(self, positions=READY, names=JOINTS, age_s=0.0, velocity=0.0):
         if callable(positions):

@@ -76,10 +76,8 @@ class MugCell:
     def connect(self, peer):
         self.cell = cell = Cell(peer)
         cell.wait_ready()
-        self.place = peer.create_publisher(PoseStamped, "/sim_arm/place_object", 10)
-        self.scene = peer.create_publisher(SceneObject, "scene_object", 10)
-        for publisher in (self.place, self.scene):
-            wait_for(lambda: publisher.get_subscription_count() > 0, f"the subscription of {publisher.topic_name}")
+        self.place = peer.publisher(PoseStamped, "/sim_arm/place_object")
+        self.scene = peer.publisher(SceneObject, "scene_object")
 
     def arrange(self, problem):
         """Arm at its start, object and obstacles where the problem has them."""

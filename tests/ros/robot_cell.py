@@ -5,6 +5,7 @@ import time
 import uuid
 from contextlib import contextmanager
 
+import pytest
 from conftest import PATIENCE_S, PROJECT, Program, wait_for
 from diffusion_field_planner.action import PlanGraspMotion
 from diffusion_field_planner.msg import GraspCandidate
@@ -132,6 +133,20 @@ def started(folder, *parameters):
     yield arm, node
     assert node.stop() == 0
     assert arm.stop() == 0
+
+
+def programs_with(*parameters, knows_can=False):
+    """A module's fixture: both programs of a cell, the node with these parameters and, on request, with the can's mesh."""
+
+    @pytest.fixture(scope="module", name="programs")
+    def programs(tmp_path_factory):
+        folder = tmp_path_factory.mktemp("cell")
+        (folder / "objects.yaml").write_text("objects: {can: {mesh: can.obj, scale: 0.001}}")
+        objects = [f"objects.file:={folder}/objects.yaml"] if knows_can else []
+        with started(folder, *objects, *parameters) as both:
+            yield both
+
+    return programs
 
 
 class Cell:

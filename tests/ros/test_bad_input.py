@@ -12,8 +12,8 @@ from robot_cell import (
     from_above,
     goal,
     grasps_from_above,
+    programs_with,
     stamped,
-    started,
 )
 from sensor_msgs.msg import JointState
 
@@ -22,10 +22,7 @@ Result = PlanGraspMotion.Result
 NAN = float("nan")
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("cell")) as both:
-        yield both
+programs = programs_with()
 
 
 @pytest.fixture

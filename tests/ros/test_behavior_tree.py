@@ -72,8 +72,7 @@ def written(key):
 @pytest.fixture
 def far_can(cell, folder):
     """One that is out of the arm's reach."""
-    publisher = cell.peer.create_publisher(SceneObject, "scene_object", 10)
-    wait_for(lambda: publisher.get_subscription_count() > 0, "the subscription of scene objects")
+    publisher = cell.peer.publisher(SceneObject, "scene_object")
     can = SceneObject(id="far_can", operation=SceneObject.ADD, graspable=True, pose=pose_at(2.0, 0.0, 0.0))
     can.header.frame_id = BASE
     can.mesh_file, can.mesh_scale = str(folder / "can.obj"), 0.001
@@ -130,8 +129,7 @@ def test_a_goal_is_cancelled_that_was_not_yet_accepted(cell, node):
 
 
 def test_a_moving_arm_is_stopped_and_the_object_carried_then(cell, node):
-    publisher = cell.peer.create_publisher(JointTrajectory, "arm_controller/joint_trajectory", 10)
-    wait_for(lambda: publisher.get_subscription_count() > 0, "the simulated controller")
+    publisher = cell.peer.publisher(JointTrajectory, "arm_controller/joint_trajectory")
     elsewhere = [READY[0] - 1.0, *READY[1:]]
     slow = JointTrajectory(joint_names=JOINTS)
     for second, position in ((0, READY), (10, elsewhere)):

@@ -6,7 +6,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from conftest import wait_for
 from diffusion_field_planner.action import PlanGraspMotion
-from robot_cell import READY, at_start, goal, running, started, wait_still
+from robot_cell import READY, at_start, goal, programs_with, running, wait_still
 from std_srvs.srv import SetBool, Trigger
 
 Result = PlanGraspMotion.Result
@@ -14,10 +14,7 @@ CANCELED, ABORTED, SUCCEEDED = GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABO
 FAST = dict(plan_only=False, velocity_scaling=1.0, acceleration_scaling=1.0)
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("cell"), "controller.mode:=action") as both:
-        yield both
+programs = programs_with("controller.mode:=action")
 
 
 @pytest.fixture(params=["action", "topic"])

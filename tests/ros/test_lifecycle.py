@@ -9,16 +9,13 @@ from diffusion_field_planner.msg import PlannerStatus
 from diffusion_field_planner.srv import ListObjects
 from lifecycle_msgs.msg import State, Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetAvailableStates, GetAvailableTransitions, GetState
-from robot_cell import LATCHED, READY, Cell, goal, running, started, wait_still
+from robot_cell import LATCHED, READY, Cell, goal, programs_with, running, wait_still
 from std_srvs.srv import Trigger
 
 Result = PlanGraspMotion.Result
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("cell"), "autostart:=false") as both:
-        yield both
+programs = programs_with("autostart:=false")
 
 
 class Managed(Cell):

@@ -4,29 +4,24 @@ import pytest
 from action_msgs.msg import GoalStatus
 from conftest import wait_for
 from diffusion_field_planner.action import PlanGraspMotion
-from diffusion_field_planner.srv import ListObjects
+from diffusion_field_planner.srv import ListObjects, ScoreGrasps
 from moveit_msgs.msg import AttachedCollisionObject, CollisionObject, DisplayTrajectory, PlanningScene
 from octomap_msgs.msg import Octomap
-from robot_cell import BASE, CAN_POSITION, JOINTS, LATCHED, READY, Cell, goal, pose_at, started
+from robot_cell import BASE, CAN_POSITION, JOINTS, LATCHED, READY, Cell, goal, pose_at, programs_with
 from shape_msgs.msg import SolidPrimitive
 
 Result = PlanGraspMotion.Result
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("cell")) as both:
-        yield both
+programs = programs_with(knows_can=True)
 
 
 @pytest.fixture
 def cell(programs, peer):
     cell = Cell(peer)
     cell.wait_ready()
-    cell.objects = peer.create_publisher(CollisionObject, "collision_object", 10)
-    cell.scenes = peer.create_publisher(PlanningScene, "planning_scene", 10)
-    for publisher in (cell.objects, cell.scenes):
-        wait_for(lambda: publisher.get_subscription_count() > 0, f"the subscription of {publisher.topic_name}")
+    cell.objects = peer.publisher(CollisionObject, "collision_object")
+    cell.scenes = peer.publisher(PlanningScene, "planning_scene")
     yield cell
     cell.scenes.publish(PlanningScene())
     wait_for(lambda: listed(cell).keys() == {"can", "table"}, "the scene without what the test added")
@@ -115,11 +110,12 @@ def test_what_makes_no_sense_is_named_and_the_rest_is_taken(cell, programs):
     _, node = programs
     no_pose = box("no pose")
     no_pose.primitive_poses = []
-    map_of_all = scene(no_pose, box("good", x=-0.6))
-    map_of_all.world.octomap.octomap = Octomap(data=[1])
-    cell.scenes.publish(map_of_all)
-    cell.scenes.publish(scene(box("unknown operation", operation=b"\x09")))
+    held = AttachedCollisionObject(link_name="panda_hand", object=box("tool"))
+    everything = scene(no_pose, box("unknown operation", operation=b"\x09"), box("good", x=-0.6), attached=[held])
+    everything.world.octomap.octomap = Octomap(data=[1])
+    cell.scenes.publish(everything)
     wait_for(lambda: "good" in listed(cell), "the good box")
+    wait_for(lambda: "'tool' is attached" in cell.run(goal())[1].error_msg, "the tool in the hand")
     said = lambda: "".join(node.output)
     for reason in (
         "scene object 'no pose': primitives[0] has no pose",
@@ -128,6 +124,15 @@ def test_what_makes_no_sense_is_named_and_the_rest_is_taken(cell, programs):
     ):
         wait_for(lambda: reason in said(), reason)
     assert "no pose" not in listed(cell)
+
+
+def test_an_obstacle_of_its_name_takes_nothing_from_what_can_be_grasped(cell):
+    cell.objects.publish(box("can", x=-0.6))
+    wait_for(lambda: listed(cell)["can"].primitives, "a box of the can's name")
+    cell.objects.publish(box("can", operation=CollisionObject.REMOVE))
+    wait_for(lambda: not listed(cell)["can"].primitives, "the scene without the box")
+    scored = cell.peer.call(ScoreGrasps, cell.NODE + "/score_grasps", ScoreGrasps.Request(object_id="can", num_samples=4))
+    assert scored.error_code == Result.NONE and scored.grasps, scored.error_msg
 
 
 def test_the_display_gets_the_plan(cell):

@@ -15,8 +15,8 @@ from robot_cell import (
     Cell,
     goal,
     grasps_from_above,
+    programs_with,
     stamped,
-    started,
 )
 from sensor_msgs.msg import PointCloud2, PointField
 from std_srvs.srv import Trigger
@@ -25,23 +25,15 @@ from tf2_msgs.msg import TFMessage
 Result = PlanGraspMotion.Result
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cell")
-    (folder / "objects.yaml").write_text("objects: {can: {mesh: can.obj, scale: 0.001}}")
-    parameters = [f"objects.file:={folder}/objects.yaml", "objects.tf_frames:=[tagged=tag]", "objects.pose_tf_timeout:=0.5"]
-    with started(folder, *parameters) as both:
-        yield both
+programs = programs_with("objects.tf_frames:=[tagged=tag]", "objects.pose_tf_timeout:=0.5", knows_can=True)
 
 
 @pytest.fixture
 def cell(programs, peer):
     cell = Cell(peer)
     cell.wait_ready()
-    cell.clouds = peer.create_publisher(PointCloud2, "obstacle_cloud", 1)
-    cell.frames = peer.create_publisher(TFMessage, "/tf", 10)
-    for publisher in (cell.clouds, cell.frames):
-        wait_for(lambda: publisher.get_subscription_count() > 0, f"the subscription of {publisher.topic_name}")
+    cell.clouds = peer.publisher(PointCloud2, "obstacle_cloud", 1)
+    cell.frames = peer.publisher(TFMessage, "/tf")
     wait_for(lambda: cell.can_z is not None, "the can")
     return cell
 

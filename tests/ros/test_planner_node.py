@@ -19,9 +19,9 @@ from robot_cell import (
     at_start,
     goal,
     pose_at,
+    programs_with,
     running,
     seconds,
-    started,
     wait_still,
 )
 from shape_msgs.msg import SolidPrimitive
@@ -34,10 +34,7 @@ Result = PlanGraspMotion.Result
 MOST_IDLE_SHARE = 0.04
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("cell")) as both:
-        yield both
+programs = programs_with()
 
 
 @pytest.fixture
@@ -218,8 +215,7 @@ def test_failure_status_succeed_serves_clients_that_read_no_aborted_results(cell
 
 
 def test_scene_objects_are_listed_obeyed_and_removed(cell):
-    publisher = cell.peer.create_publisher(SceneObject, "scene_object", 10)
-    wait_for(lambda: publisher.get_subscription_count() > 0, "the subscription of scene_object")
+    publisher = cell.peer.publisher(SceneObject, "scene_object")
     # A box around the can: nothing can be grasped there any more.
     box = SceneObject(id="lid", pose=pose_at(CAN_POSITION[0], 0.0, 0.2), operation=SceneObject.ADD)
     box.header.frame_id = BASE

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import rclpy
 from conftest import PATIENCE_S, PROJECT
-from robot_cell import BASE, Cell, started
+from robot_cell import BASE, Cell, programs_with
 
 sys.path.append(str(PROJECT / "examples/behavior_tree"))
 from pick_and_place_tree import make_tree, place_message
@@ -64,11 +64,8 @@ def assert_policy_fits(peer, name):
     assert differences(peer, name) == {}
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    # The planner listens to /clock only under simulated time.
-    with started(tmp_path_factory.mktemp("cell"), "use_sim_time:=true") as both:
-        yield both
+# The planner listens to /clock only under simulated time.
+programs = programs_with("use_sim_time:=true")
 
 
 @pytest.mark.parametrize("name", ["diffusion_field_planner", "sim_arm"])

@@ -27,10 +27,9 @@ def cell(arm, peer):
     cell = Cell(peer)
     cell.rejections = []
     peer.create_subscription(String, "/sim_arm/last_rejection", lambda m: cell.rejections.append(m.data), LATCHED)
-    cell.commands = peer.create_publisher(JointTrajectory, "arm_controller/joint_trajectory", 10)
+    cell.commands = peer.publisher(JointTrajectory, "arm_controller/joint_trajectory")
     peer.call(Trigger, "/sim_arm/reset", Trigger.Request())
     wait_for(lambda: None not in cell.arm() and None not in cell.counts.values(), "the simulated arm")
-    wait_for(lambda: cell.commands.get_subscription_count() > 0, "the controller's subscription")
     wait_for(lambda: cell.arm() == READY, "the start position")
     return cell
 

@@ -68,7 +68,7 @@ struct Mover {
 pub(super) struct Nearest {
     pub distance_m: f64,
     pub pair: Option<usize>,
-    /// Of the timeline.
+    /// Of the timeline: when that was.
     moment: usize,
 }
 
@@ -167,15 +167,18 @@ impl Collider {
 
     /// Where the last motion was nearest to an obstacle.
     pub fn nearest_obstacle(&self) -> Option<NearestObstacle> {
-        let Nearest { pair, moment, .. } = self.nearest_world;
+        let Nearest {
+            distance_m,
+            pair,
+            moment,
+        } = self.nearest_world;
         let pair = &self.pairs[pair?];
         let (link, object) = (&self.solids[pair.a], &self.solids[pair.b]);
-        let [on_link, on_object] = nearest_points(link, object, self.timeline.poses(moment))?;
+        let points = nearest_points(link, object, self.timeline.poses(moment), distance_m);
         Some(NearestObstacle {
             link: link.name.clone(),
             object: object.name.clone(),
-            on_link_m: on_link.to_array(),
-            on_object_m: on_object.to_array(),
+            points_m: points.map(|points| points.map(|p| p.to_array())),
         })
     }
 }

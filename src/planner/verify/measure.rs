@@ -58,24 +58,36 @@ pub(super) fn distance_below(
     Ok(found.then_some(best_m - margin_m))
 }
 
-/// Points of two solids that are apart and are nearest to each other, in the world, by the poses of all links. `None` for shapes
-/// that parry has no answer for.
-pub(super) fn nearest_points(a: &Solid, b: &Solid, links: &[Pose3]) -> Option<[Vec3; 2]> {
+/// Points of two solids that are nearest to each other, in the world, by the poses of all links; `distance_m` is what was measured
+/// between the solids then. `None` for shapes that parry has no answer for.
+pub(super) fn nearest_points(
+    a: &Solid,
+    b: &Solid,
+    links: &[Pose3],
+    distance_m: f64,
+) -> Option<[Vec3; 2]> {
+    /// Two ways to the same distance differ by less, m.
+    const ROUNDING_M: f64 = 1e-5;
     let (world_from_a, world_from_b) = (a.world_from_frame(links), b.world_from_frame(links));
-    let mut nearest: Option<[Vec3; 2]> = None;
-    for (p, q) in a
-        .parts
-        .iter()
-        .flat_map(|p| b.parts.iter().map(move |q| (p, q)))
-    {
-        let limit_m = nearest.map_or(f64::MAX, |[p, q]| (p - q).length());
-        let poses = [
-            *world_from_a * p.frame_from_shape,
-            *world_from_b * q.frame_from_shape,
-        ];
-        let found = query::closest_points(&poses[0], &*p.shape, &poses[1], &*q.shape, limit_m);
-        if let ClosestPoints::WithinMargin(p, q) = found.ok()? {
-            nearest = Some([p, q]);
+    let b_from_a = world_from_b.inv_mul(world_from_a);
+    let mut limit_m = distance_m + a.margin_m + b.margin_m + ROUNDING_M;
+    let mut nearest = None;
+    for p in &a.parts {
+        let center = b_from_a.transform_point(p.center);
+        for q in &b.parts {
+            // Most parts are too far away by their spheres alone.
+            if q.distance_at_least(center) - p.radius_m > limit_m {
+                continue;
+            }
+            let poses = [
+                *world_from_a * p.frame_from_shape,
+                *world_from_b * q.frame_from_shape,
+            ];
+            let found = query::closest_points(&poses[0], &*p.shape, &poses[1], &*q.shape, limit_m);
+            if let ClosestPoints::WithinMargin(p, q) = found.ok()? {
+                limit_m = (p - q).length();
+                nearest = Some([p, q]);
+            }
         }
     }
     nearest

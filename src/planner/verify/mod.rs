@@ -152,9 +152,9 @@ pub struct Verification {
 pub struct NearestObstacle {
     pub link: String,
     pub object: String,
-    /// The nearest points of their true shapes then, in the base link's frame, m.
-    pub on_link_m: [f64; 3],
-    pub on_object_m: [f64; 3],
+    /// The nearest points of their true shapes then, on link and object, in the base link's frame, m. `None` for shapes between
+    /// which only the distance is known.
+    pub points_m: Option<[[f64; 3]; 2]>,
 }
 
 /// How exactly a smallest distance is known, m. (Whether there is a collision is decided far more finely.)

@@ -4,16 +4,14 @@ use r2r::diffusion_field_planner::msg::SceneObject;
 use r2r::moveit_msgs::msg::{CollisionObject, DisplayTrajectory, RobotState, RobotTrajectory};
 use r2r::trajectory_msgs::msg::JointTrajectory;
 
-/// The same object in our own message. What it has and we have not (type, subframes) is left out.
+/// An object that is added, extended or moved in our own message. What it has and we have not (type, subframes) is left out.
 ///
 /// # Errors
-/// An operation that does not exist.
+/// Another operation.
 pub fn scene_object(object: CollisionObject) -> Result<SceneObject, String> {
     let is = |constant: i64| i64::from(object.operation) == constant;
     let operation = if is(CollisionObject::ADD as i64) {
         SceneObject::ADD as i64
-    } else if is(CollisionObject::REMOVE as i64) {
-        SceneObject::REMOVE as i64
     } else if is(CollisionObject::APPEND as i64) {
         SceneObject::APPEND as i64
     } else if is(CollisionObject::MOVE as i64) {

@@ -129,7 +129,7 @@ fn plan_json(plan: &Plan, period_s: f64) -> Value {
         "costs": plan.costs.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<serde_json::Map<_, _>>(),
         "min_clearance_m": finite(v.min_clearance_m),
         "nearest": v.nearest.as_ref().map(|n| json!({
-            "link": n.link, "object": n.object, "on_link_m": n.on_link_m, "on_object_m": n.on_object_m,
+            "link": n.link, "object": n.object, "points_m": n.points_m,
         })),
         "limit_ratios": {
             "velocity": v.max_velocity_ratio,

@@ -176,7 +176,7 @@ fn a_clean_motion_passes_with_the_figures_of_a_dense_check() {
     let nearest = result.nearest.as_ref().unwrap();
     assert_eq!(nearest.object, "table");
     // Its ends are as far apart as the distance says, and the object's lies on the table.
-    let [on_link, on_object] = [nearest.on_link_m, nearest.on_object_m].map(nalgebra::Point3::from);
+    let [on_link, on_object] = nearest.points_m.unwrap().map(nalgebra::Point3::from);
     let length_m = (on_link - on_object).norm();
     assert!(
         (length_m - result.min_clearance_m).abs() < 1e-6,

@@ -113,14 +113,14 @@ impl Canvas {
         }
     }
 
-    /// Adds a marker at a pose, to be completed by the caller.
+    /// Adds a marker at a pose, to be completed by the caller. Those of a namespace come one after the other.
     fn add(&mut self, brush: Brush, pose: &Pose, scale: [f64; 3]) -> &mut Marker {
-        let of_namespace = |m: &&Marker| m.ns == brush.namespace;
-        let id = self.markers.markers.iter().filter(of_namespace).count();
+        let last = self.markers.markers.last();
+        let last = last.filter(|m| m.ns == brush.namespace);
         let [x, y, z] = scale;
         self.markers.markers.push(Marker {
             ns: brush.namespace.to_owned(),
-            id: id as i32,
+            id: last.map_or(0, |m| m.id + 1),
             type_: brush.kind,
             pose: pose_to_message(pose),
             scale: Vector3 { x, y, z },
@@ -154,6 +154,9 @@ fn clearance(canvas: &mut Canvas, plan: &Plan) {
     let Some(nearest) = &plan.verification.nearest else {
         return;
     };
+    let Some(ends) = nearest.points_m else {
+        return;
+    };
     let clearance_m = plan.verification.min_clearance_m;
     let line = Brush {
         namespace: "clearance",
@@ -167,11 +170,10 @@ fn clearance(canvas: &mut Canvas, plan: &Plan) {
         kind: kind::TEXT_VIEW_FACING,
         ..line
     };
-    let ends = [&nearest.on_link_m, &nearest.on_object_m];
     canvas
         .add(line, &Pose::identity(), [CLEARANCE_WIDTH_M, 0.0, 0.0])
-        .points = ends.map(point).to_vec();
-    let [x, y, z] = nearest.on_link_m;
+        .points = ends.iter().map(point).collect();
+    let [[x, y, z], _] = ends;
     let beside = Pose::translation(x, y, z + TEXT_HEIGHT_M);
     canvas.add(text, &beside, [0.0, 0.0, TEXT_HEIGHT_M]).text = format!(
         "{} to {}: {:.1} mm",
