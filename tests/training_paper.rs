@@ -81,7 +81,7 @@ fn a_run_learns_resumes_exactly_and_its_weights_draw_grasps_that_the_evaluation_
     let batches = BatchMaker::new(&config, &data, || {});
     let folder = tempfile::tempdir().unwrap();
     let trainer = |config: &PaperConfig, name: &str| {
-        PaperTrainer::new(config.clone(), 1, &folder.path().join(name), false)
+        PaperTrainer::new(config.clone(), 3, &folder.path().join(name), false)
     };
 
     let mut whole = trainer(&config, "whole").unwrap();

@@ -1,9 +1,11 @@
 //! The threads that a request is planned on, and what they need to move particles: a step only reads what is not the particle's
 //! own, so any thread may take it.
 
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 use super::objective::Workspace;
 use super::particle::Particle;
@@ -68,6 +70,37 @@ impl Crew {
     /// Scratch, one for each part.
     pub fn workspaces(&mut self) -> &mut [Workspace] {
         &mut self.workspaces
+    }
+}
+
+/// Does something in which work is shared out in pieces so small that waking a thread takes as long as one: meanwhile the other
+/// threads look for work all the time. To be called on the crew's threads.
+pub fn with_all_awake<R>(work: impl FnOnce() -> R) -> R {
+    let done = AtomicBool::new(false);
+    let here = rayon::current_thread_index();
+    rayon::in_place_scope(|scope| {
+        for _ in 1..rayon::current_num_threads() {
+            scope.spawn(|_| {
+                // Waiting here for itself to be done, this thread would wait forever.
+                let elsewhere = rayon::current_thread_index() != here;
+                while elsewhere && !done.load(Ordering::Relaxed) {
+                    if rayon::yield_now() != Some(Yield::Executed) {
+                        spin_loop();
+                    }
+                }
+            });
+        }
+        let _done = SetWhenDropped(&done);
+        work()
+    })
+}
+
+/// Also if the work panics.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -192,13 +192,12 @@ fn control_spacing(
 
 /// Drops the worse half of the living particles, but keeps two.
 fn halve(particles: &mut [Particle]) {
-    let mut order: Vec<usize> = (0..particles.len())
-        .filter(|&i| particles[i].alive)
-        .collect();
+    let mut order = Vec::with_capacity(particles.len());
+    order.extend((0..particles.len()).filter(|&i| particles[i].alive));
     if order.len() <= 2 {
         return;
     }
-    order.sort_by(|&a, &b| {
+    order.sort_unstable_by(|&a, &b| {
         particles[a]
             .rank()
             .total_cmp(&particles[b].rank())

@@ -28,7 +28,7 @@ pub use collision::{ActivePairs, CollisionTerms, Included, Nearest};
 pub use configuration::{
     Configuration, ConfigurationProblem, ConfigurationSettings, ConfigurationWorkspace,
 };
-pub use crew::Crew;
+pub use crew::{with_all_awake, Crew};
 pub use langevin::{annealed_langevin, CandidateCheck, Interrupted, Report, Run};
 pub use objective::{Objective, Pass, Workspace};
 pub use particle::{Candidate, GoalPoint, Origin, Particle};

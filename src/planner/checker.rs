@@ -22,6 +22,7 @@ const LIMIT_TOLERANCE: f32 = 1e-4;
 pub const FAR_M: f32 = 1.0;
 
 /// Checks with their scratch; one a thread.
+#[derive(Clone)]
 pub struct Checker {
     pub robot: Arc<RobotModel>,
     pub collision: CollisionTerms,

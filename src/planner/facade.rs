@@ -19,7 +19,7 @@ use super::solver::{milliseconds, Search, Solver};
 use super::validate::validate;
 use super::verify::{Verifier, Violation};
 use super::world::World;
-use crate::optimizer::Crew;
+use crate::optimizer::{with_all_awake, Crew};
 use crate::robot::RobotModel;
 use crate::scene::LaneGridCache;
 
@@ -169,7 +169,7 @@ impl Planner {
             rejections: Rejections::default(),
             no_carry: None,
         };
-        let finished = solver.solve(&mut world, search, &mut finish)?;
+        let finished = with_all_awake(|| solver.solve(&mut world, search, &mut finish))?;
         (tries.timing, tries.iterations) = (solver.timing, solver.iterations);
         match (finished, finish.rejections.nearest, finish.no_carry) {
             (Some(finished), ..) => Ok(self.report(&world, &goals, finished, tries, session)),

@@ -44,6 +44,8 @@ const KEPT_BY_SHAPE: usize = 256;
 /// kept with the object: call it when the object becomes known, else its first request takes longer.
 pub fn prepare(object: &ObjectModel) -> &[Grasp] {
     object.held_spheres();
+    // A mesh that the verifier cannot have is refused with the request.
+    let _ = object.surface.parry();
     &kept_with(object).drawn
 }
 

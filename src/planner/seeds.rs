@@ -1,12 +1,16 @@
 //! Where the particles start: straight lines with smooth noise, and sampling-based paths.
 
-use rand::Rng;
+use std::sync::Mutex;
+
+use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
 
 use super::goals::FoundGoal;
 use super::session::Session;
 use super::settings::PlannerSettings;
-use super::tree::{connect, path_length, shortcut, TreeSettings};
+use super::tree::{connect, path_length, shortcut, straight, TreeSettings};
 use super::warm::{self, Warm};
 use super::world::World;
 use crate::optimizer::{Origin, Particle};
@@ -24,6 +28,9 @@ const MODES: usize = 4;
 const MODE_DECAY: f32 = 1.5;
 /// A seed's spacing relative to the fastest one at the limits: slightly too fast, so that the limits shape it.
 const EAGERNESS: f32 = 0.9;
+
+/// Trees that grow side by side, whatever the number of threads. If none of them finds a way, no more are tried.
+const TREES_AT_ONCE: usize = 2;
 
 /// Draws the seeds of one round; later rounds get more noise. Stops searching trees when the session is stopped.
 pub fn draw(
@@ -94,23 +101,40 @@ fn draw_trees(
         margin_m: settings.edge_margin_m.min(0.5 * tightest).max(0.0),
         ..TreeSettings::default()
     };
-    for k in 0..settings.tree_seeds {
-        let mut stop = || session.tell(Stage::Sample, k as u32, 0.1).is_break();
-        let found = connect(
-            &mut world.checker,
-            world.start,
-            &roots,
-            &tree,
-            rng,
-            &mut stop,
-        );
-        let Some(mut path) = found else { break };
-        shortcut(&mut world.checker, &mut path, &tree, rng);
+    let start = world.start;
+    // Where a straight way is free, trees would only find it again.
+    let straight = straight(&mut world.checker, start, &roots, &tree);
+    let grown = match straight {
+        Some(_) => 0,
+        None => settings.tree_seeds,
+    };
+    let mut paths: Vec<Vec<JointRow>> = straight.into_iter().collect();
+    let (checker, session) = (&world.checker, Mutex::new(session));
+    for first in (0..grown).step_by(TREES_AT_ONCE) {
+        let known = paths.len();
+        let share: Vec<(usize, Pcg64Mcg)> = (first..grown.min(first + TREES_AT_ONCE))
+            .map(|k| (k, Pcg64Mcg::seed_from_u64(rng.random())))
+            .collect();
+        paths.par_extend(share.into_par_iter().filter_map(|(k, mut rng)| {
+            let mut checker = checker.clone();
+            // Where another one panicked, this one ends too.
+            let mut stop = || match session.lock() {
+                Ok(mut session) => session.tell(Stage::Sample, k as u32, 0.1).is_break(),
+                Err(_) => true,
+            };
+            let mut path = connect(&mut checker, start, &roots, &tree, &mut rng, &mut stop)?;
+            shortcut(&mut checker, &mut path, &tree, &mut rng);
+            Some(path)
+        }));
+        if paths.len() == known {
+            break;
+        }
+    }
+    for (k, path) in paths.into_iter().enumerate() {
         let end = path[path.len() - 1];
         // Movable goals have fixed twins with the same entry: paths go to both in turn.
         let twins: Vec<usize> = (0..roots.len()).filter(|&i| roots[i] == end).collect();
         let goal = twins.get(k % twins.len().max(1)).copied().unwrap_or(0);
-        let straight = path.len() == 2;
         let corners = goals[goal].corners(&path[..path.len() - 1]);
         if seeds
             .polyline
@@ -124,10 +148,6 @@ fn draw_trees(
         seeds
             .particles
             .push(particle(world, spline, goal, Origin::Tree));
-        if straight {
-            // Where the straight way is free, further trees would only find it again.
-            break;
-        }
     }
 }
 

@@ -79,7 +79,22 @@ impl Tree {
     }
 }
 
-/// Corners of a collision-free path from `start` to one of `goals`; `stop` is asked now and then whether to give up.
+/// The straight way from `start` to the first of `goals` to which it is free.
+pub fn straight(
+    checker: &mut Checker,
+    start: JointRow,
+    goals: &[JointRow],
+    settings: &TreeSettings,
+) -> Option<Vec<JointRow>> {
+    let mut is_free = |goal: &&JointRow| checker.edge_is_free(start, **goal, settings.margin_m);
+    goals
+        .iter()
+        .find(&mut is_free)
+        .map(|&goal| vec![start, goal])
+}
+
+/// Corners of a collision-free path from `start` to one of `goals`, where no way is [`straight`]; `stop` is asked now and then
+/// whether to give up.
 pub fn connect(
     checker: &mut Checker,
     start: JointRow,
@@ -91,9 +106,6 @@ pub fn connect(
     let mut trees = [Tree::default(), Tree::default()];
     trees[0].add(start, NO_PARENT);
     for &goal in goals {
-        if checker.edge_is_free(start, goal, settings.margin_m) {
-            return Some(vec![start, goal]);
-        }
         trees[1].add(goal, NO_PARENT);
     }
     let mut growing = 0;

@@ -1,7 +1,10 @@
 //! Trilinear signed distance of sixteen points at once.
 
 use super::VoxelGrid;
-use crate::lanes::{dot, mul_add, scale, splat, splat3, sub, Lanes, Lanes3, LANES, ZERO};
+use crate::lanes::{
+    dot, mul_add, scale, splat, splat3, sub, Lanes, Lanes3, ALL_LANES, LANES, ZERO,
+};
+use wide::i32x16;
 
 /// A voxel grid in f32 about its centre.
 #[derive(Clone, Debug)]
@@ -33,16 +36,7 @@ impl LaneGrid {
         let inside: Lanes3 = std::array::from_fn(|k| local[k].fast_max(-half[k]).fast_min(half[k]));
         let place: Lanes3 =
             std::array::from_fn(|k| (inside[k] + half[k]) * splat(self.per_spacing));
-        let place = place.map(|v| v.to_array());
-        let mut distance = [0f32; LANES];
-        let mut slope = [[0f32; LANES]; 3];
-        for lane in (0..LANES).filter(|lane| wanted >> lane & 1 == 1) {
-            let (value, gradient) = self.interpolate(std::array::from_fn(|k| place[k][lane]));
-            distance[lane] = value;
-            for k in 0..3 {
-                slope[k][lane] = gradient[k] * self.per_spacing;
-            }
-        }
+        let (value, slope) = self.interpolate(&place, wanted);
         let beyond = sub(local, &inside);
         let squared = dot(&beyond, &beyond);
         let inverse = splat(1.0) / squared.fast_max(splat(1e-20)).sqrt();
@@ -51,32 +45,48 @@ impl LaneGrid {
             beyond[k]
                 .abs()
                 .simd_gt(ZERO)
-                .select(ZERO, Lanes::from(slope[k]))
+                .select(ZERO, slope[k] * splat(self.per_spacing))
         });
         let outward = scale(&beyond, inverse);
         (
-            squared.mul_add(inverse, Lanes::from(distance)),
+            squared.mul_add(inverse, value),
             mul_add(&outward, splat(1.0), &gradient),
         )
     }
 
-    /// Value and gradient per grid step at a place in grid steps, inside the grid.
-    fn interpolate(&self, place: [f32; 3]) -> (f32, [f32; 3]) {
-        // `as` takes NaN to 0, so that a lane without meaning stays inside the table
-        let corner: [usize; 3] = std::array::from_fn(|k| (place[k] as usize).min(self.size[k] - 2));
-        let [fx, fy, fz]: [f32; 3] = std::array::from_fn(|k| place[k] - corner[k] as f32);
+    /// Values and gradients per grid step at places in grid steps, inside the grid; zero in lanes that are not wanted.
+    fn interpolate(&self, place: &Lanes3, wanted: u32) -> (Lanes, Lanes3) {
+        let corner: [i32x16; 3] = std::array::from_fn(|k| {
+            // A lane without meaning stays inside the table, whatever NaN becomes.
+            let last = i32x16::splat(self.size[k] as i32 - 2);
+            place[k].fast_trunc_int().max(i32x16::splat(0)).min(last)
+        });
+        let [fx, fy, fz]: Lanes3 =
+            std::array::from_fn(|k| place[k] - Lanes::from_i32x16(corner[k]));
         let [_, ny, nz] = self.size;
-        let base = (corner[0] * ny + corner[1]) * nz + corner[2];
-        let row = |offset: usize| {
-            let (a, b) = (self.values[base + offset], self.values[base + offset + 1]);
-            (a + (b - a) * fz, b - a)
-        };
-        let [(v00, z00), (v01, z01), (v10, z10), (v11, z11)] =
-            [row(0), row(nz), row(ny * nz), row(ny * nz + nz)];
-        let lerp = |a: f32, b: f32, f: f32| a + (b - a) * f;
-        let (low, high) = (lerp(v00, v01, fy), lerp(v10, v11, fy));
+        let [by_y, by_z] = [ny, nz].map(|n| i32x16::splat(n as i32));
+        let base = ((corner[0] * by_y + corner[1]) * by_z + corner[2]).to_array();
+        // The values at the cell's corners, two that are neighbours along z for each of its four edges along z.
+        let rows = [0, nz, ny * nz, ny * nz + nz];
+        let mut low = [[0f32; LANES]; 4];
+        let mut high = [[0f32; LANES]; 4];
+        let mut left = wanted & ALL_LANES;
+        while left != 0 {
+            let lane = left.trailing_zeros() as usize;
+            left &= left - 1;
+            for (k, row) in rows.into_iter().enumerate() {
+                let first = base[lane] as usize + row;
+                let pair = &self.values[first..first + 2];
+                (low[k][lane], high[k][lane]) = (pair[0], pair[1]);
+            }
+        }
+        let z: [Lanes; 4] = std::array::from_fn(|k| Lanes::from(high[k]) - Lanes::from(low[k]));
+        let [v00, v01, v10, v11]: [Lanes; 4] =
+            std::array::from_fn(|k| z[k].mul_add(fz, Lanes::from(low[k])));
+        let lerp = |a: Lanes, b: Lanes, f: Lanes| (b - a).mul_add(f, a);
+        let (below, above) = (lerp(v00, v01, fy), lerp(v10, v11, fy));
         let by_y = lerp(v01 - v00, v11 - v10, fx);
-        let by_z = lerp(lerp(z00, z01, fy), lerp(z10, z11, fy), fx);
-        (lerp(low, high, fx), [high - low, by_y, by_z])
+        let by_z = lerp(lerp(z[0], z[1], fy), lerp(z[2], z[3], fy), fx);
+        (lerp(below, above, fx), [above - below, by_y, by_z])
     }
 }

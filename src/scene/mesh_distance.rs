@@ -6,10 +6,13 @@
 //! across holes, so the sign stays sensible for meshes that are not watertight, and overlapping closed
 //! parts count as their union.
 
+use std::sync::{Arc, OnceLock};
+
 use nalgebra::{Point3, Vector3};
+use parry3d_f64::shape::{TriMesh, TriMeshBuilderError};
 
 use super::mesh::{MeshError, TriangleMesh};
-use super::SignedDistance;
+use super::{parry_mesh, SignedDistance};
 
 /// Triangles in a leaf.
 const LEAF_TRIANGLES: usize = 4;
@@ -37,6 +40,8 @@ pub struct MeshDistance {
     /// Corners in hierarchy order.
     triangles: Vec<[Vector3<f64>; 3]>,
     nodes: Vec<Node>,
+    /// See [`Self::parry`].
+    parry: OnceLock<Result<Arc<TriMesh>, TriMeshBuilderError>>,
 }
 
 impl MeshDistance {
@@ -55,7 +60,20 @@ impl MeshDistance {
         let mut nodes = Vec::with_capacity(triangles.len());
         let count = triangles.len();
         build(&mut triangles, 0, count, &mut nodes);
-        Ok(Self { triangles, nodes })
+        Ok(Self {
+            triangles,
+            nodes,
+            parry: OnceLock::new(),
+        })
+    }
+
+    /// The same triangles for the queries of an independent library. The first call lays them out, which takes some milliseconds.
+    ///
+    /// # Errors
+    /// What that library refuses.
+    pub fn parry(&self) -> Result<Arc<TriMesh>, TriMeshBuilderError> {
+        let lay_out = || parry_mesh(&self.triangles).map(Arc::new);
+        self.parry.get_or_init(lay_out).clone()
     }
 
     /// Corners of the triangles, m; those without area are left out.

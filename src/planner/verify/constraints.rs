@@ -48,7 +48,7 @@ impl ConstraintCheck {
     /// Checks all constraints of the settings; joint limits have been checked before.
     pub fn check(
         &self,
-        chain: &LinkChain,
+        chain: &mut LinkChain,
         motion: &dyn Motion,
         settings: &VerifySettings,
     ) -> Result<(), Violation> {
@@ -168,20 +168,21 @@ impl ConstraintCheck {
 
     fn scan(
         &self,
-        chain: &LinkChain,
+        chain: &mut LinkChain,
         motion: &dyn Motion,
         settings: &VerifySettings,
         bounded: &dyn Bounded,
         resolution: f64,
     ) -> Result<(), Violation> {
         let scaled = |a: &f64| a * settings.acceleration_scaling;
+        let poses = vec![Pose3::identity(); chain.link_count()];
         let mut scan = Scan {
             chain,
             motion,
             bounded,
             resolution,
             acceleration: self.limits.acceleration.iter().map(scaled).collect(),
-            poses: vec![Pose3::identity(); chain.link_count()],
+            poses,
         };
         scan.whole()
     }
@@ -307,7 +308,7 @@ impl Bounded for Height<'_> {
 
 /// One run over a motion.
 struct Scan<'a> {
-    chain: &'a LinkChain,
+    chain: &'a mut LinkChain,
     motion: &'a dyn Motion,
     bounded: &'a dyn Bounded,
     resolution: f64,
@@ -368,7 +369,7 @@ impl Scan<'_> {
 
 /// Mean speed of the tool's origin [m/s] and of its rotation [rad/s] over every period.
 fn check_speed(
-    chain: &LinkChain,
+    chain: &mut LinkChain,
     motion: &dyn Motion,
     period_s: f64,
     tool: usize,

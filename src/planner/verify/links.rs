@@ -193,8 +193,9 @@ impl LinkChain {
         Ok(())
     }
 
-    /// Poses of all links in the base link's frame at `q` `[D]`.
-    pub fn poses(&self, q: &[f64], world_from_link: &mut [Pose3]) {
+    /// Poses of all links in the base link's frame at `q` `[D]`. `k` keeps them in nodes behind locks that all owners of a node share,
+    /// so threads need a chain each, which the exclusive borrow enforces.
+    pub fn poses(&mut self, q: &[f64], world_from_link: &mut [Pose3]) {
         for joint in &self.joints {
             if let Drive::Planned {
                 joint: index,

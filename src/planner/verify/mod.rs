@@ -17,6 +17,7 @@ mod inside;
 mod links;
 mod measure;
 mod sampling;
+mod scan;
 mod solids;
 mod surface;
 #[cfg(test)]
@@ -34,7 +35,7 @@ use sampling::Samples;
 use solids::{Solid, SolidCache};
 
 /// A motion as the verifier sees it: joint positions at any time, and nothing else.
-pub trait Motion {
+pub trait Motion: Sync {
     fn joint_names(&self) -> &[String];
     fn duration_s(&self) -> f64;
     /// Writes the joint positions `[D]`, rad or m, at `t_s` in `[0, duration]`.
@@ -141,7 +142,7 @@ pub struct Verification {
     pub max_velocity_ratio: f64,
     pub max_acceleration_ratio: f64,
     pub max_jerk_ratio: f64,
-    /// Configurations whose kinematics were computed for the collision check.
+    /// Configurations whose kinematics were computed for the collision check, against obstacles and against itself.
     pub checked_states: usize,
     /// Distances between two true shapes that were measured, beside those only shown to be large enough.
     pub checked_distances: usize,
@@ -260,7 +261,8 @@ pub enum Violation {
 
 /// The check, with the robot's shapes and its chain prepared and its memory kept between motions.
 pub struct Verifier {
-    chain: LinkChain,
+    /// For the check against obstacles and everything else, and for that of the robot against itself, which run side by side.
+    chains: [LinkChain; 2],
     limits: crate::robot::JointLimits,
     links: Vec<Solid>,
     constraint_check: constraints::ConstraintCheck,
@@ -275,7 +277,8 @@ impl Verifier {
     /// # Errors
     /// [`Violation::Setup`] for a shape that parry cannot hold.
     pub fn new(robot: &RobotModel) -> Result<Self, Violation> {
-        let chain = LinkChain::new(robot)?;
+        let chains = [LinkChain::new(robot)?, LinkChain::new(robot)?];
+        let [chain, ..] = &chains;
         let mut cache = SolidCache::default();
         let mut links: Vec<Solid> = Vec::new();
         for part in &robot.collision.shapes {
@@ -296,7 +299,7 @@ impl Verifier {
             }
         }
         Ok(Self {
-            chain,
+            chains,
             limits: robot.limits.clone(),
             links,
             constraint_check: constraints::ConstraintCheck::new(robot),
@@ -326,65 +329,60 @@ impl Verifier {
         self.samples.take(motion, &self.limits, settings)?;
         self.samples.check_start(&self.limits, settings)?;
         let ratios = self.samples.check_limits(&self.limits, settings)?;
-        self.chain.set_other_joints(&settings.other_joints)?;
-        self.constraint_check.check(&self.chain, motion, settings)?;
+        for chain in &mut self.chains {
+            chain.set_other_joints(&settings.other_joints)?;
+        }
+        let [chain, ..] = &mut self.chains;
+        self.constraint_check.check(chain, motion, settings)?;
         self.prepare(scene, settings)?;
         self.collider
-            .run(&self.chain, &self.samples, motion, settings)?;
-        let (world, robot) = (&self.collider.nearest_world, &self.collider.nearest_robot);
-        let names = |n: &continuous::Nearest| {
-            n.pair.map(|p| {
-                let pair = &self.collider.pairs[p];
-                (
-                    self.collider.solids[pair.a].name.clone(),
-                    self.collider.solids[pair.b].name.clone(),
-                )
-            })
-        };
+            .run(&mut self.chains, &self.samples, motion, settings)?;
+        let robot = self.collider.nearest_robot();
         Ok(Verification {
-            min_clearance_m: world.distance_m,
+            min_clearance_m: self.collider.nearest_world().distance_m,
             nearest: self.collider.nearest_obstacle(),
             min_self_clearance_m: robot.distance_m,
-            nearest_links: names(robot),
+            nearest_links: robot.pair.map(|pair| self.collider.bodies.names(pair)),
             max_velocity_ratio: ratios[0],
             max_acceleration_ratio: ratios[1],
             max_jerk_ratio: ratios[2],
-            checked_states: self.collider.timeline.moment_count(),
-            checked_distances: self.collider.checked_distances,
+            checked_states: self.collider.checked_states(),
+            checked_distances: self.collider.checked_distances(),
         })
     }
 
     /// Lists the solids (links, attached objects, obstacles) and the pairs of them to test.
     fn prepare(&mut self, scene: &Scene, settings: &VerifySettings) -> Result<(), Violation> {
-        let collider = &mut self.collider;
-        collider.clear(&self.links);
+        let bodies = &mut self.collider.bodies;
+        let [chain, ..] = &self.chains;
+        bodies.clear(&self.links);
         for held in &settings.attached {
-            let mut solid = Solid::on_link(&held.name, self.chain.link(&held.link)?);
+            let mut solid = Solid::on_link(&held.name, chain.link(&held.link)?);
             solid.add(&held.shape, &held.link_from_object, &mut self.cache)?;
-            collider.solids.push(solid);
+            bodies.solids.push(solid);
         }
-        let moving = collider.solids.len();
+        let moving = bodies.solids.len();
         for object in &scene.objects {
             let mut solid =
                 Solid::in_world(&object.name, &object.world_from_object, object.margin_m);
             solid.add(&object.shape, &Pose::identity(), &mut self.cache)?;
-            collider.solids.push(solid);
+            bodies.solids.push(solid);
         }
         for &(a, b) in &self.self_pairs {
-            collider.add_pair(&self.chain, settings, Pair::between_links(a, b));
+            bodies.add_pair(chain, settings, Pair::between_links(a, b));
         }
         for (k, held) in settings.attached.iter().enumerate() {
             let index = self.links.len() + k;
             for a in 0..self.links.len() {
                 let link = &self.links[a].name;
                 if *link != held.link && !held.touching_links.contains(link) {
-                    collider.add_pair(&self.chain, settings, Pair::between_links(a, index));
+                    bodies.add_pair(chain, settings, Pair::between_links(a, index));
                 }
             }
         }
-        for b in moving..collider.solids.len() {
+        for b in moving..bodies.solids.len() {
             for a in 0..moving {
-                collider.add_pair(&self.chain, settings, Pair::with_world(a, b));
+                bodies.add_pair(chain, settings, Pair::with_world(a, b));
             }
         }
         Ok(())

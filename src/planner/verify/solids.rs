@@ -5,16 +5,16 @@ use std::sync::Arc;
 use parry3d_f64::bounding_volume::Aabb;
 use parry3d_f64::math::{Pose3, Rot3, Vec3};
 use parry3d_f64::shape::{
-    Ball, Capsule, Cuboid, Cylinder, HalfSpace, SharedShape, TriMesh, TypedShape,
+    Ball, Capsule, Cuboid, Cylinder, HalfSpace, SharedShape, TriMeshBuilderError, TypedShape,
 };
 
 use super::apart::Core;
 use super::Violation;
 use crate::geometry::Pose;
-use crate::scene::{isosurface, CloudBall, CloudObstacle, MeshDistance, Shape, VoxelGrid};
+use crate::scene::{isosurface, parry_mesh, CloudBall, CloudObstacle, Shape, VoxelGrid};
 
-/// Converted meshes kept between motions.
-const CACHED_MESHES: usize = 32;
+/// Converted shapes kept between motions.
+const CACHED_SHAPES: usize = 32;
 
 /// What a part is to the distance queries.
 #[derive(Clone)]
@@ -56,11 +56,10 @@ pub(super) struct Solid {
     pub radius_m: f64,
 }
 
-/// Meshes and voxel grids already converted, oldest first. Each entry keeps what it was made from alive, so an address
+/// Clouds and voxel grids already converted, oldest first. Each entry keeps what it was made from alive, so an address
 /// cannot come to mean something else.
 #[derive(Default)]
 pub(super) struct SolidCache {
-    meshes: Vec<(Arc<MeshDistance>, SharedShape)>,
     voxels: Vec<(Arc<VoxelGrid>, SharedShape)>,
     clouds: Vec<(Arc<CloudObstacle>, SharedShape)>,
 }
@@ -220,15 +219,10 @@ impl SolidCache {
                 SharedShape::new(Cylinder::new(0.5 * length_m, *radius_m)),
                 upright,
             )),
-            Shape::Mesh(mesh) => {
-                let known = self.meshes.iter().find(|(m, _)| Arc::ptr_eq(m, mesh));
-                if let Some((_, shape)) = known {
-                    return Ok((shape.clone(), Rot3::IDENTITY));
-                }
-                let shape = surface(mesh.triangles(), name)?;
-                keep(&mut self.meshes, mesh.clone(), shape.clone());
-                Ok((shape, Rot3::IDENTITY))
-            }
+            Shape::Mesh(mesh) => match mesh.parry() {
+                Ok(mesh) => solid(SharedShape(mesh)),
+                Err(error) => Err(no_surface(name, error)),
+            },
             Shape::Cloud(cloud) => {
                 let known = self.clouds.iter().find(|(c, _)| Arc::ptr_eq(c, cloud));
                 if let Some((_, shape)) = known {
@@ -252,7 +246,7 @@ impl SolidCache {
 }
 
 fn keep<T>(list: &mut Vec<(Arc<T>, SharedShape)>, source: Arc<T>, shape: SharedShape) {
-    if list.len() == CACHED_MESHES {
+    if list.len() == CACHED_SHAPES {
         list.remove(0);
     }
     list.push((source, shape));
@@ -280,19 +274,15 @@ fn surface(
     triangles: &[[nalgebra::Vector3<f64>; 3]],
     name: &str,
 ) -> Result<SharedShape, Violation> {
-    let vertices = triangles
-        .iter()
-        .flatten()
-        .map(|v| Vec3::new(v.x, v.y, v.z))
-        .collect();
-    let indices = (0..triangles.len() as u32)
-        .map(|i| [3 * i, 3 * i + 1, 3 * i + 2])
-        .collect();
-    match TriMesh::new(vertices, indices) {
+    match parry_mesh(triangles) {
         Ok(mesh) => Ok(SharedShape::new(mesh)),
-        Err(error) => Err(Violation::Setup {
-            reason: format!("surface of '{name}': {error}"),
-        }),
+        Err(error) => Err(no_surface(name, error)),
+    }
+}
+
+fn no_surface(name: &str, error: TriMeshBuilderError) -> Violation {
+    Violation::Setup {
+        reason: format!("surface of '{name}': {error}"),
     }
 }
 

@@ -12,11 +12,21 @@ use parry3d_f64::shape::{Cuboid, SupportMap, TriMesh, Triangle};
 use super::apart::{convex_apart, Core, Hull};
 use super::solids::{Body, Part};
 
+/// A direction as seen from the mesh's frame where the mesh is.
+#[derive(Clone, Copy)]
+struct Along {
+    direction: Vec3,
+    absolute: Vec3,
+    /// Where the frame's origin is along it.
+    at: f64,
+}
+
 /// What the other shape takes up along a direction, and how the mesh is measured along it at both ends.
 #[derive(Clone, Copy)]
 struct Slab {
-    /// Direction in the mesh's frame, its absolute values, and where the frame's origin is along it.
-    ends: [(Vec3, Vec3, f64); 2],
+    from: Along,
+    /// None: the mesh stands.
+    to: Option<Along>,
     low: f64,
     high: f64,
 }
@@ -29,16 +39,47 @@ struct Slabs {
 impl Slab {
     /// For a mesh at two poses in the frame in which `direction` (unit) and the interval are given.
     fn new(direction: Vec3, mesh_ends: &[Pose3; 2], low: f64, high: f64) -> Self {
-        let ends = mesh_ends.map(|end| {
+        let [from, to] = mesh_ends.map(|end| {
             let local = end.rotation.inverse() * direction;
-            (local, local.abs(), direction.dot(end.translation))
+            Along {
+                direction: local,
+                absolute: local.abs(),
+                at: direction.dot(end.translation),
+            }
         });
-        Self { ends, low, high }
+        let to = (mesh_ends[0] != mesh_ends[1]).then_some(to);
+        Self {
+            from,
+            to,
+            low,
+            high,
+        }
     }
 
-    fn gap_to(&self, interval: impl Fn(&(Vec3, Vec3, f64)) -> (f64, f64)) -> f64 {
-        let (a, b) = (interval(&self.ends[0]), interval(&self.ends[1]));
-        (a.0.min(b.0) - self.high).max(self.low - a.1.max(b.1))
+    fn gap_to(&self, interval: impl Fn(&Along) -> (f64, f64)) -> f64 {
+        let (mut low, mut high) = interval(&self.from);
+        if let Some(to) = &self.to {
+            let end = interval(to);
+            (low, high) = (low.min(end.0), high.max(end.1));
+        }
+        (low - self.high).max(self.low - high)
+    }
+
+    /// A distance that a box of the mesh's tree has at least, m.
+    fn gap_to_box(&self, center: Vec3, half: Vec3) -> f64 {
+        self.gap_to(|along| {
+            let middle = along.direction.dot(center) + along.at;
+            let reach = along.absolute.dot(half);
+            (middle - reach, middle + reach)
+        })
+    }
+
+    /// The same for a triangle.
+    fn gap_to_triangle(&self, t: &Triangle) -> f64 {
+        self.gap_to(|along| {
+            let [a, b, c] = [t.a, t.b, t.c].map(|v| along.direction.dot(v) + along.at);
+            (a.min(b).min(c), a.max(b).max(c))
+        })
     }
 }
 
@@ -63,26 +104,23 @@ impl Slabs {
 
     /// A distance that a box of the mesh's tree has at least, m.
     fn gap_to_box(&self, node: &BvhNode) -> f64 {
-        let (low, high) = (node.mins(), node.maxs());
-        let (center, half) = (0.5 * (low + high), 0.5 * (high - low));
-        let gap = |slab: &Slab| {
-            slab.gap_to(|(n, abs, at)| {
-                let (middle, reach) = (n.dot(center) + at, abs.dot(half));
-                (middle - reach, middle + reach)
-            })
-        };
-        self.slabs.iter().map(gap).fold(f64::NEG_INFINITY, f64::max)
+        let (center, half) = (node.center(), 0.5 * (node.maxs() - node.mins()));
+        let gaps = self.slabs.iter().map(|slab| slab.gap_to_box(center, half));
+        gaps.fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// Whether a slab shows that a box is further away; the first that does is enough.
+    fn keep_off_box(&self, node: &BvhNode, gap_m: f64) -> bool {
+        let (center, half) = (node.center(), 0.5 * (node.maxs() - node.mins()));
+        let mut slabs = self.slabs.iter();
+        slabs.any(|slab| slab.gap_to_box(center, half) > gap_m)
     }
 
     /// The same for a triangle.
-    fn gap_to_triangle(&self, t: &Triangle) -> f64 {
-        let gap = |slab: &Slab| {
-            slab.gap_to(|(n, _, at)| {
-                let [a, b, c] = [t.a, t.b, t.c].map(|v| n.dot(v) + at);
-                (a.min(b).min(c), a.max(b).max(c))
-            })
-        };
-        self.slabs.iter().map(gap).fold(f64::NEG_INFINITY, f64::max)
+    fn keep_off_triangle(&self, t: &Triangle, gap_m: f64) -> bool {
+        self.slabs
+            .iter()
+            .any(|slab| slab.gap_to_triangle(t) > gap_m)
     }
 }
 
@@ -101,14 +139,14 @@ fn all_apart(
 ) -> bool {
     let mut all = true;
     mesh.bvh().traverse(|node| {
-        if slabs.gap_to_box(node) > gap_m {
+        if slabs.keep_off_box(node, gap_m) {
             return TraversalAction::Prune;
         }
         let Some(index) = node.leaf_data() else {
             return TraversalAction::Continue;
         };
         let triangle = mesh.triangle(index);
-        if slabs.gap_to_triangle(&triangle) > gap_m || is_apart(triangle) {
+        if slabs.keep_off_triangle(&triangle, gap_m) || is_apart(triangle) {
             return TraversalAction::Prune;
         }
         all = false;

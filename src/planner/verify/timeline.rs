@@ -62,7 +62,7 @@ pub(super) const WHOLE: usize = 0;
 
 impl Timeline {
     /// Forgets the last motion; the first interval is the whole of the new one.
-    pub fn begin(&mut self, chain: &LinkChain, samples: &Samples) {
+    pub fn begin(&mut self, chain: &mut LinkChain, samples: &Samples) {
         (self.dof, self.links) = (samples.dof, chain.link_count());
         self.moments.clear();
         self.positions.clear();
@@ -110,7 +110,7 @@ impl Timeline {
     pub fn halve(
         &mut self,
         index: usize,
-        chain: &LinkChain,
+        chain: &mut LinkChain,
         samples: &Samples,
         motion: &dyn Motion,
     ) -> Halves {
@@ -137,7 +137,7 @@ impl Timeline {
         halves
     }
 
-    fn add_step(&mut self, chain: &LinkChain, samples: &Samples, step: usize) -> usize {
+    fn add_step(&mut self, chain: &mut LinkChain, samples: &Samples, step: usize) -> usize {
         self.positions.extend_from_slice(samples.position(step));
         let time_s = samples.time_s(step);
         let step = Some(step);
@@ -145,7 +145,7 @@ impl Timeline {
     }
 
     /// Adds a moment whose positions are the last ones.
-    fn add_moment(&mut self, chain: &LinkChain, moment: Moment) -> usize {
+    fn add_moment(&mut self, chain: &mut LinkChain, moment: Moment) -> usize {
         let index = self.moments.len();
         self.moments.push(moment);
         self.poses

@@ -9,7 +9,7 @@ fn checked(
     resolution_m: f64,
     period_s: f64,
 ) -> Result<(), Violation> {
-    let verifier = Verifier::new(&panda()).unwrap();
+    let mut verifier = Verifier::new(&panda()).unwrap();
     let settings = VerifySettings {
         constraints: vec![constraint],
         resolution_m,
@@ -18,7 +18,7 @@ fn checked(
     };
     verifier
         .constraint_check
-        .check(&verifier.chain, motion, &settings)
+        .check(&mut verifier.chains[0], motion, &settings)
 }
 
 fn upright(max_tilt_rad: f64) -> ConstraintKind {

@@ -46,7 +46,7 @@ struct Planted<F> {
     position: F,
 }
 
-impl<F: Fn(f64, &mut [f64])> Motion for Planted<F> {
+impl<F: Fn(f64, &mut [f64]) + Sync> Motion for Planted<F> {
     fn joint_names(&self) -> &[String] {
         &self.names
     }
@@ -122,14 +122,14 @@ fn dense_clearance(
 ) -> f64 {
     verifier.collider = Collider::default();
     verifier.prepare(scene, settings).unwrap();
-    let mut poses = vec![Pose3::identity(); verifier.chain.link_count()];
+    let mut poses = vec![Pose3::identity(); verifier.chains[0].link_count()];
     let mut q = vec![0.0; verifier.limits.dof()];
     let mut best = f64::INFINITY;
     for i in 0..=count {
         motion.position(motion.duration_s() * i as f64 / count as f64, &mut q);
-        verifier.chain.poses(&q, &mut poses);
-        for pair in &verifier.collider.pairs {
-            let solid = |index: usize| &verifier.collider.solids[index];
+        verifier.chains[0].poses(&q, &mut poses);
+        for pair in &verifier.collider.bodies.pairs {
+            let solid = |index: usize| &verifier.collider.bodies.solids[index];
             if solid(pair.b).link.is_none() == with_world {
                 best = best.min(exact_distance(solid(pair.a), solid(pair.b), &poses));
             }
@@ -224,7 +224,7 @@ fn a_thin_wall_between_two_samples_is_found() {
     verifier.prepare(&scene, &settings).unwrap();
     let error = verifier
         .collider
-        .run(&verifier.chain, &verifier.samples, &motion, &settings)
+        .run(&mut verifier.chains, &verifier.samples, &motion, &settings)
         .unwrap_err();
     match &error {
         Violation::Clearance {
