@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 /// no turn of the loop. So this is only how long a signal may go unnoticed.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// Share of a core that the turns of an idle node take. Joint states may come a thousand times a second, and waking up for
-/// each of them costs more than everything else an idle node does; topics keep the newest. So the node rests after each turn,
-/// longer on a slow machine, and a request that comes meanwhile waits.
-const IDLE_SHARE: f64 = 0.009;
+/// Share of a core that the turns of a node without a goal take: soon after a goal, when another one is likely, and later. Joint
+/// states may come a thousand times a second, and waking up for each of them costs more than everything else an idle node does;
+/// topics keep the newest. So the node rests after each turn, longer on a slow machine, and a request that comes meanwhile waits.
+const ALERT_SHARE: f64 = 0.03;
+const IDLE_SHARE: f64 = 0.004;
+const ALERT: Duration = Duration::from_secs(10);
 /// Of the mean rest. Where turns are so dear that the longest is not enough they take more than their share: a request comes first.
 const SHORTEST_REST: Duration = Duration::from_millis(2);
-const LONGEST_REST: Duration = Duration::from_millis(15);
+const LONGEST_REST: Duration = Duration::from_millis(20);
 /// Rests are longer and shorter by this share in turn, so that the loop does not fall into step with one of several publishers
 /// and never see the other.
 const ALTERNATION: f64 = 0.2;
@@ -40,7 +42,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// How long an idle node rests after its turns.
+/// How long a node without a goal rests after its turns.
 #[derive(Default)]
 struct Rests {
     /// Processor time of a turn.
@@ -49,7 +51,7 @@ struct Rests {
 }
 
 impl Rests {
-    fn after(&mut self, turn: Duration) -> Duration {
+    fn after(&mut self, turn: Duration, is_alert: bool) -> Duration {
         self.mean_turn_s += SMOOTHING * (turn.as_secs_f64() - self.mean_turn_s);
         self.longer = !self.longer;
         let alternation = if self.longer {
@@ -57,9 +59,9 @@ impl Rests {
         } else {
             -ALTERNATION
         };
-        let rest_s = self.mean_turn_s / IDLE_SHARE;
-        let shortest = SHORTEST_REST.as_secs_f64();
-        let rest_s = rest_s.clamp(shortest, LONGEST_REST.as_secs_f64());
+        let share = if is_alert { ALERT_SHARE } else { IDLE_SHARE };
+        let (shortest, longest) = (SHORTEST_REST.as_secs_f64(), LONGEST_REST.as_secs_f64());
+        let rest_s = (self.mean_turn_s / share).clamp(shortest, longest);
         Duration::from_secs_f64(rest_s * (1.0 + alternation))
     }
 }
@@ -80,13 +82,17 @@ pub fn spin(
 ) {
     // Tasks that publish at start need no message to be woken by.
     pool.run_until_stalled();
-    let mut rests = Rests::default();
+    let (mut rests, mut last_busy) = (Rests::default(), None);
     while !stop.load(Ordering::Relaxed) && context.is_valid() {
         let before = thread_time();
         node.spin_once(LONGEST_WAIT);
         pool.run_until_stalled();
-        if !busy() {
-            thread::sleep(rests.after(thread_time().saturating_sub(before)));
+        if busy() {
+            last_busy = Some(Instant::now());
+        } else {
+            let turn = thread_time().saturating_sub(before);
+            let is_alert = last_busy.is_some_and(|at| at.elapsed() < ALERT);
+            thread::sleep(rests.after(turn, is_alert));
         }
     }
 }
@@ -110,13 +116,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn idle_turns_take_their_share_of_a_core() {
-        for turn in [Duration::from_micros(40), Duration::from_micros(120)] {
-            let mut rests = Rests::default();
-            let settled = (0..200).map(|_| rests.after(turn)).skip(100);
+    fn turns_take_their_share_of_a_core() {
+        for (turn_us, is_alert, share) in [
+            (20, false, IDLE_SHARE),
+            (70, false, IDLE_SHARE),
+            (70, true, ALERT_SHARE),
+            (200, true, ALERT_SHARE),
+        ] {
+            let (mut rests, turn) = (Rests::default(), Duration::from_micros(turn_us));
+            let settled = (0..200).map(|_| rests.after(turn, is_alert)).skip(100);
             let rest: Duration = settled.sum();
-            let share = 100.0 * turn.as_secs_f64() / rest.as_secs_f64();
-            assert!((share / IDLE_SHARE - 1.0).abs() < 0.01, "{turn:?}: {share}");
+            let taken = 100.0 * turn.as_secs_f64() / rest.as_secs_f64();
+            assert!((taken / share - 1.0).abs() < 0.01, "{turn:?}: {taken}");
         }
     }
 
@@ -124,9 +135,9 @@ mod tests {
     fn a_request_never_waits_long() {
         let mut rests = Rests::default();
         for turn in [0, 1, 1_000_000] {
-            for _ in 0..100 {
-                let rest = rests.after(Duration::from_micros(turn));
-                assert!(rest >= Duration::from_micros(1600) && rest <= Duration::from_millis(18));
+            for k in 0..100 {
+                let rest = rests.after(Duration::from_micros(turn), k % 2 == 0);
+                assert!(rest >= Duration::from_micros(1600) && rest <= Duration::from_millis(24));
             }
         }
     }

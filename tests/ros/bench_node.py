@@ -45,9 +45,13 @@ def learned(**fields):
     return goal(object_id=OBJECT_ID, grasps=[], velocity_scaling=1.0, acceleration_scaling=1.0, **fields)
 
 
+# Longer than a node is alert after a goal, s.
+SILENCE_S = 12.0
+
+
 def acceptance(cell, rounds):
-    """From the goal's way out to its acceptance, on an idle node and while another goal is being planned."""
-    idle, busy = [], []
+    """From the goal's way out to its acceptance: soon after another goal, while another one is being planned, and after a silence."""
+    idle, busy, silent = [], [], []
     # A client that listens to nothing else: joint states at 200 Hz keep an rclpy node from taking the answer.
     client = Peer("bench_client")
     action = ActionClient(client, PlanGraspMotion, cell.NODE + "/plan_grasp_motion")
@@ -64,8 +68,14 @@ def acceptance(cell, rounds):
         result(first)
         # Else every goal would meet the node at the same point of its rest.
         time.sleep(random.uniform(0.2, 0.3))
+    for _ in range(rounds // 5):
+        time.sleep(SILENCE_S + random.uniform(0.0, 0.1))
+        ms, handle = timed(send)
+        silent.append(ms)
+        result(handle)
     client.close()
-    return [row("goal_accepted_idle", idle), row("goal_accepted_while_planning", busy)]
+    named = {"goal_accepted": idle, "goal_accepted_while_planning": busy, "goal_accepted_after_silence": silent}
+    return [row(name, times_ms) for name, times_ms in named.items()]
 
 
 def cancellation(cell, rounds):
