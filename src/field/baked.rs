@@ -156,11 +156,11 @@ impl BakedField {
 
     /// The clipped distance that the encoder carries along in its first feature, at a place in the object frame, m.
     pub fn carried_distance_m(&self, place_m: [f32; 3]) -> f32 {
-        let cells = self.features.cells(&place_m.map(splat));
+        let places = self.features.places(&place_m.map(splat));
         let (value, _) = self.features.channels_at(
-            cells.base[0] as usize,
+            places.cells.base[0] as usize,
             [self.settings.feature_channels, 0],
-            cells.fraction.map(|f| f.to_array()[0]),
+            places.cells.fraction.map(|f| f.to_array()[0]),
             [0.0; 3],
         );
         value.to_array()[0] * SDF_UNIT_M
@@ -192,14 +192,14 @@ impl BakedField {
                 x.mul_add(points[0], y.mul_add(points[1], z * points[2]))
             });
             let place = [0, 1, 2].map(|axis| levers[axis] + splat(centre[axis]));
-            let cells = self.features.cells(&place);
-            let fraction = cells.fraction.map(Lanes::to_array);
-            let rate = cells.rate.map(Lanes::to_array);
+            let places = self.features.places(&place);
+            let fraction = places.cells.fraction.map(Lanes::to_array);
+            let rate = places.rate.map(Lanes::to_array);
             for lane in 0..LANES {
                 let point = row * LANES + lane;
                 for block in 0..blocks {
                     let (value, slopes) = self.features.channels_at(
-                        cells.base[lane] as usize,
+                        places.cells.base[lane] as usize,
                         [channels, block * LANES],
                         [0, 1, 2].map(|axis| fraction[axis][lane]),
                         [0, 1, 2].map(|axis| rate[axis][lane]),

@@ -34,7 +34,7 @@ parameters! {
         planning_seed: i64 = 0, "planning.seed", "", Integer(0, i64::MAX), Live,
             "Seed of the sampler. 0: a new one for each goal.";
         planning_threads: i64 = 0, "planning.threads", "", Integer(0, 64), Restart,
-            "Threads that a goal is planned on. 0: one for each core, four at most. The plan does not depend on it.";
+            "Threads that a goal is planned on, all busy meanwhile. 0: one for each core, four at most. The plan does not depend on it.";
         planning_approach_distance_m: f64 = 0.10, "planning.approach_distance", "m", Double(0.0, 1.0), Live,
             "Length of the straight approach along the gripper's axis, down to a quarter of it where there is no more room.";
         planning_lift_distance_m: f64 = 0.10, "planning.lift_distance", "m", Double(0.0, 1.0), Live,

@@ -1,10 +1,8 @@
 //! Trilinear signed distance of sixteen points at once.
 
+use super::trilinear::Cells;
 use super::VoxelGrid;
-use crate::lanes::{
-    dot, mul_add, scale, splat, splat3, sub, Lanes, Lanes3, ALL_LANES, LANES, ZERO,
-};
-use wide::i32x16;
+use crate::lanes::{dot, mul_add, scale, splat, splat3, sub, Lanes, Lanes3, ZERO};
 
 /// A voxel grid in f32 about its centre.
 #[derive(Clone, Debug)]
@@ -36,7 +34,7 @@ impl LaneGrid {
         let inside: Lanes3 = std::array::from_fn(|k| local[k].fast_max(-half[k]).fast_min(half[k]));
         let place: Lanes3 =
             std::array::from_fn(|k| (inside[k] + half[k]) * splat(self.per_spacing));
-        let (value, slope) = self.interpolate(&place, wanted);
+        let blend = Cells::new(self.size, &place).blend(self.size, &self.values, wanted);
         let beyond = sub(local, &inside);
         let squared = dot(&beyond, &beyond);
         let inverse = splat(1.0) / squared.fast_max(splat(1e-20)).sqrt();
@@ -45,48 +43,12 @@ impl LaneGrid {
             beyond[k]
                 .abs()
                 .simd_gt(ZERO)
-                .select(ZERO, slope[k] * splat(self.per_spacing))
+                .select(ZERO, blend.slope[k] * splat(self.per_spacing))
         });
         let outward = scale(&beyond, inverse);
         (
-            squared.mul_add(inverse, value),
+            squared.mul_add(inverse, blend.value),
             mul_add(&outward, splat(1.0), &gradient),
         )
-    }
-
-    /// Values and gradients per grid step at places in grid steps, inside the grid; zero in lanes that are not wanted.
-    fn interpolate(&self, place: &Lanes3, wanted: u32) -> (Lanes, Lanes3) {
-        let corner: [i32x16; 3] = std::array::from_fn(|k| {
-            // A lane without meaning stays inside the table, whatever NaN becomes.
-            let last = i32x16::splat(self.size[k] as i32 - 2);
-            place[k].fast_trunc_int().max(i32x16::splat(0)).min(last)
-        });
-        let [fx, fy, fz]: Lanes3 =
-            std::array::from_fn(|k| place[k] - Lanes::from_i32x16(corner[k]));
-        let [_, ny, nz] = self.size;
-        let [by_y, by_z] = [ny, nz].map(|n| i32x16::splat(n as i32));
-        let base = ((corner[0] * by_y + corner[1]) * by_z + corner[2]).to_array();
-        // The values at the cell's corners, two that are neighbours along z for each of its four edges along z.
-        let rows = [0, nz, ny * nz, ny * nz + nz];
-        let mut low = [[0f32; LANES]; 4];
-        let mut high = [[0f32; LANES]; 4];
-        let mut left = wanted & ALL_LANES;
-        while left != 0 {
-            let lane = left.trailing_zeros() as usize;
-            left &= left - 1;
-            for (k, row) in rows.into_iter().enumerate() {
-                let first = base[lane] as usize + row;
-                let pair = &self.values[first..first + 2];
-                (low[k][lane], high[k][lane]) = (pair[0], pair[1]);
-            }
-        }
-        let z: [Lanes; 4] = std::array::from_fn(|k| Lanes::from(high[k]) - Lanes::from(low[k]));
-        let [v00, v01, v10, v11]: [Lanes; 4] =
-            std::array::from_fn(|k| z[k].mul_add(fz, Lanes::from(low[k])));
-        let lerp = |a: Lanes, b: Lanes, f: Lanes| (b - a).mul_add(f, a);
-        let (below, above) = (lerp(v00, v01, fy), lerp(v10, v11, fy));
-        let by_y = lerp(v01 - v00, v11 - v10, fx);
-        let by_z = lerp(lerp(z[0], z[1], fy), lerp(z[2], z[3], fy), fx);
-        (lerp(below, above, fx), [above - below, by_y, by_z])
     }
 }

@@ -18,6 +18,7 @@ pub mod partial_cloud;
 pub mod point_cloud;
 mod shape;
 mod symmetry;
+pub(crate) mod trilinear;
 mod validate;
 pub mod voxel;
 

@@ -6,7 +6,7 @@ use parry3d_f64::math::Pose3;
 use super::links::{Hinge, LinkChain};
 use super::measure::nearest_points;
 use super::sampling::Samples;
-use super::scan::{Check, Nearest, Share};
+use super::scan::{Check, Nearest, ScanState};
 use super::solids::Solid;
 use super::timeline::{Timeline, WHOLE};
 use super::{Motion, NearestObstacle, VerifySettings, Violation};
@@ -19,7 +19,7 @@ pub(super) struct Pair {
     pub required_m: f64,
     /// Index into [`Bodies::movers`].
     pub mover: usize,
-    /// First of the pair's entries in [`Share::directions`].
+    /// First of the pair's entries in [`ScanState::directions`].
     pub directions: usize,
 }
 
@@ -75,9 +75,9 @@ pub(super) struct Bodies {
 pub(super) struct Collider {
     pub bodies: Bodies,
     /// Pairs with an obstacle.
-    world: Share,
+    world: ScanState,
     /// Pairs of links and held objects.
-    robot: Share,
+    robot: ScanState,
 }
 
 impl Bodies {

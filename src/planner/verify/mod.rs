@@ -34,7 +34,7 @@ use links::LinkChain;
 use sampling::Samples;
 use solids::{Solid, SolidCache};
 
-/// A motion as the verifier sees it: joint positions at any time, and nothing else.
+/// A motion as the verifier sees it: joint positions at any time, and nothing else. Two threads read it at once.
 pub trait Motion: Sync {
     fn joint_names(&self) -> &[String];
     fn duration_s(&self) -> f64;

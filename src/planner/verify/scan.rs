@@ -33,7 +33,7 @@ impl Default for Nearest {
 
 /// What the check of one sort of pairs works on and finds.
 #[derive(Default)]
-pub(super) struct Share {
+pub(super) struct ScanState {
     pub nearest: Nearest,
     pub checked_distances: usize,
     pub timeline: Timeline,
@@ -43,7 +43,7 @@ pub(super) struct Share {
     directions: Vec<Vec3>,
 }
 
-impl Share {
+impl ScanState {
     /// Forgets the last motion.
     fn begin(&mut self, directions: usize, chain: &mut LinkChain, samples: &Samples) {
         self.nearest = Nearest::default();
@@ -68,7 +68,7 @@ pub(super) struct Check<'a> {
 struct Scan<'a> {
     check: Check<'a>,
     chain: &'a mut LinkChain,
-    share: &'a mut Share,
+    state: &'a mut ScanState,
 }
 
 impl Check<'_> {
@@ -77,16 +77,16 @@ impl Check<'_> {
         self,
         with_world: bool,
         chain: &mut LinkChain,
-        share: &mut Share,
+        state: &mut ScanState,
     ) -> Result<(), Violation> {
         let bodies = self.bodies;
-        share.begin(bodies.direction_count, chain, self.samples);
+        state.begin(bodies.direction_count, chain, self.samples);
         // What the nearest ones leave as the smallest distance makes the others cheap.
-        let order = bodies.nearest_first(with_world, &share.timeline);
+        let order = bodies.nearest_first(with_world, &state.timeline);
         let mut scan = Scan {
             check: self,
             chain,
-            share,
+            state,
         };
         order.iter().try_for_each(|&pair| scan.ends(pair))?;
         let mut whole_way = |&pair: &usize| scan.interval(pair, WHOLE);
@@ -97,23 +97,23 @@ impl Check<'_> {
 impl Scan<'_> {
     /// Measures a pair at both ends of the motion.
     fn ends(&mut self, pair: usize) -> Result<(), Violation> {
-        let whole = self.share.timeline.interval(WHOLE);
+        let whole = self.state.timeline.interval(WHOLE);
         self.check_not_inside(pair, whole.from)?;
         for moment in [whole.from, whole.to] {
-            self.measure(pair, moment, self.share.nearest.distance_m)?;
+            self.measure(pair, moment, self.state.nearest.distance_m)?;
         }
         Ok(())
     }
 
     fn fixed_from_moving(&self, pair: usize, moment: usize) -> Pose3 {
-        let links = self.share.timeline.poses(moment);
+        let links = self.state.timeline.poses(moment);
         self.check.bodies.fixed_from_moving(pair, links)
     }
 
     /// A body inside a closed surface touches nothing; it is looked for once, as it could not have got there later.
     fn check_not_inside(&mut self, pair: usize, start: usize) -> Result<(), Violation> {
         let (a, b) = self.check.bodies.solids_of(pair);
-        if !is_inside(a, b, self.share.timeline.poses(start)) {
+        if !is_inside(a, b, self.state.timeline.poses(start)) {
             return Ok(());
         }
         // The depth to the surface at least.
@@ -128,7 +128,7 @@ impl Scan<'_> {
         limit_m: f64,
     ) -> Result<Option<f64>, Violation> {
         let pose = self.fixed_from_moving(pair, moment);
-        let (bodies, share) = (self.check.bodies, &mut *self.share);
+        let (bodies, state) = (self.check.bodies, &mut *self.state);
         let (fixed, moving) = bodies.solids_of(pair);
         let first = bodies.pairs[pair].directions;
         distance_below(
@@ -136,8 +136,8 @@ impl Scan<'_> {
             moving,
             &pose,
             limit_m,
-            &mut share.directions[first..],
-            &mut share.checked_distances,
+            &mut state.directions[first..],
+            &mut state.checked_distances,
         )
     }
 
@@ -152,7 +152,7 @@ impl Scan<'_> {
         if distance_m <= 0.0 || distance_m < required_m {
             return Err(self.violation(pair, moment, distance_m));
         }
-        let nearest = &mut self.share.nearest;
+        let nearest = &mut self.state.nearest;
         if distance_m < nearest.distance_m {
             *nearest = Nearest {
                 distance_m,
@@ -167,7 +167,7 @@ impl Scan<'_> {
         let p = &self.check.bodies.pairs[pair];
         let name = |solid: usize| self.check.bodies.solids[solid].name.clone();
         let (first, second, required_m) = (name(p.a), name(p.b), p.required_m);
-        let time_s = self.share.timeline.time_s(moment);
+        let time_s = self.state.timeline.time_s(moment);
         if p.with_world {
             Violation::Clearance {
                 link: first,
@@ -190,7 +190,7 @@ impl Scan<'_> {
     /// Distance above which an interval holds nothing new: neither a violation nor a smallest distance of interest.
     fn target_m(&self, pair: usize) -> f64 {
         let p = &self.check.bodies.pairs[pair];
-        let nearest_m = self.share.nearest.distance_m;
+        let nearest_m = self.state.nearest.distance_m;
         let smaller_m = nearest_m - tolerance_m(nearest_m);
         let of_interest_m = match p.with_world {
             true => smaller_m,
@@ -201,14 +201,14 @@ impl Scan<'_> {
 
     /// Bounds of a pair's motion in an interval.
     fn excursion(&mut self, pair: usize, interval: usize) -> Excursion {
-        let (bodies, share) = (self.check.bodies, &mut *self.share);
+        let (bodies, state) = (self.check.bodies, &mut *self.state);
         let (mover, count) = (bodies.pairs[pair].mover, bodies.movers.len());
-        let timeline = &share.timeline;
+        let timeline = &state.timeline;
         let known = count * timeline.interval_count();
-        if share.excursions.len() < known {
-            share.excursions.resize(known, None);
+        if state.excursions.len() < known {
+            state.excursions.resize(known, None);
         }
-        *share.excursions[interval * count + mover].get_or_insert_with(|| {
+        *state.excursions[interval * count + mover].get_or_insert_with(|| {
             let Mover { solid, hinges, .. } = &bodies.movers[mover];
             let ends = timeline.interval(interval);
             Excursion::new(
@@ -223,12 +223,12 @@ impl Scan<'_> {
     /// Whether the pair is shown to keep further apart than the gap from one end of an interval to the other, the
     /// moving solid staying within the hull of its two ends.
     fn is_apart(&mut self, pair: usize, interval: usize, gap_m: f64) -> bool {
-        let ends = self.share.timeline.interval(interval);
+        let ends = self.state.timeline.interval(interval);
         let poses = [ends.from, ends.to].map(|moment| self.fixed_from_moving(pair, moment));
-        let (bodies, share) = (self.check.bodies, &mut *self.share);
+        let (bodies, state) = (self.check.bodies, &mut *self.state);
         let (fixed, moving) = bodies.solids_of(pair);
         let first = bodies.pairs[pair].directions;
-        solids_apart(fixed, moving, poses, gap_m, &mut share.directions[first..])
+        solids_apart(fixed, moving, poses, gap_m, &mut state.directions[first..])
     }
 
     /// Shows that the pair keeps apart between two times at which it was measured.
@@ -243,7 +243,7 @@ impl Scan<'_> {
         let Check {
             samples, motion, ..
         } = self.check;
-        let timeline = &mut self.share.timeline;
+        let timeline = &mut self.state.timeline;
         let halves = timeline.halve(interval, self.chain, samples, motion);
         self.measure(pair, halves.middle, self.target_m(pair))?;
         self.interval(pair, halves.first)?;
