@@ -12,7 +12,7 @@ use diffusion_field_planner::field::Failure;
 use diffusion_field_planner::field::{
     sample_grasps, FingerFace, GraspNetwork, ObjectError, ObjectModel, SamplerSettings,
 };
-use diffusion_field_planner::robot::GripperGeometry;
+use diffusion_field_planner::robot::{GripperBox, GripperGeometry, RobotModel};
 use diffusion_field_planner::scene::{MeshDistance, SignedDistance, TriangleMesh};
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
 
@@ -257,6 +257,53 @@ fn whole_fingers_close_on_a_mesh_as_on_the_solid_it_was_made_of() {
             face.closes_well(&surface, &away, cone_rad)
         };
         assert!(!grasps.iter().any(beside));
+    }
+}
+
+/// What the filter of grasps takes for the fingers must not be smaller than what the verifier takes for them.
+#[test]
+fn the_gripper_file_covers_the_fingers_of_the_robots() {
+    for robot in ["panda", "fr3"] {
+        let (urdf, settings) = (format!("urdf/{robot}.urdf"), format!("config/{robot}.yaml"));
+        let model = RobotModel::load(urdf.as_ref(), settings.as_ref()).unwrap();
+        let gripper = model.gripper.unwrap().geometry;
+        let boxes: Vec<_> = gripper.boxes(gripper.max_opening_m).collect();
+        // Distance to the nearest box; the hand's y is the gripper's x.
+        let outside_m = |hand: [f64; 3]| {
+            let place = [hand[1], -hand[0], hand[2]];
+            let to = |part: &GripperBox| {
+                let beyond = [0, 1, 2].map(|a| {
+                    ((place[a] - part.center_m[a]).abs() - part.half_extents_m[a]).max(0.0)
+                });
+                Vector3::from(beyond).norm()
+            };
+            boxes.iter().map(to).fold(f64::INFINITY, f64::min)
+        };
+        let mut checked = 0;
+        for joint in &model.description.joints {
+            let is_finger =
+                |l: &&urdf_rs::Link| l.name == joint.child.link && l.name.ends_with("finger");
+            let links = model.description.links.iter().filter(is_finger);
+            for body in links.flat_map(|link| &link.collision) {
+                let urdf_rs::Geometry::Box { size } = &body.geometry else {
+                    panic!("{}: a finger of boxes", joint.child.link);
+                };
+                let open = 0.5 * gripper.max_opening_m;
+                for corner in 0..8 {
+                    let place = [0, 1, 2].map(|a| {
+                        let side = if corner >> a & 1 == 0 { -0.5 } else { 0.5 };
+                        joint.origin.xyz[a]
+                            + open * joint.axis.xyz[a]
+                            + body.origin.xyz[a]
+                            + side * size[a]
+                    });
+                    let off_m = outside_m(place);
+                    assert!(off_m < 0.001, "{}: {place:?} by {off_m}", joint.child.link);
+                    checked += 1;
+                }
+            }
+        }
+        assert_eq!(checked, 2 * 4 * 8);
     }
 }
 

@@ -9,6 +9,7 @@ use diffusion_field_planner::field::{
 };
 use diffusion_field_planner::planner::{prepare_grasps, ProblemFile};
 use diffusion_field_planner::robot::RobotModel;
+use diffusion_field_planner::scene::SeenSide;
 use nalgebra::Isometry3;
 
 /// Small and quick.
@@ -66,6 +67,33 @@ fn what_goes_in_comes_out() {
     }
     assert!(store.remove("can").unwrap() && !store.remove("can").unwrap());
     assert!(store.names().unwrap().is_empty());
+}
+
+#[test]
+fn what_was_seen_of_an_object_stays_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ObjectStore::new(folder.path());
+    let network = network(1);
+    let (low, high) = can(&network).mesh.bounds();
+    let seen = SeenSide::new(&[low, high, [0.123_456_789, -0.02, 1.0 / 3.0]]);
+    let model = can(&network).seen_from_one_side(Some(seen.clone()));
+    store.save(&model, &network).unwrap();
+    let stored = store.load("can", &network).unwrap();
+    assert_eq!(
+        (stored.model.seen.as_deref(), stored.rebuilt),
+        (Some(&seen), None)
+    );
+    // Other points make what was prepared with these useless.
+    let file = store.path("can", "seen.xyz");
+    std::fs::write(&file, SeenSide::new(&[low]).to_xyz()).unwrap();
+    let reason = store.load("can", &network).unwrap().rebuilt.unwrap();
+    assert!(reason.contains("made with another mesh"), "{reason}");
+    // The whole object in its place.
+    store.save(&can(&network), &network).unwrap();
+    let stored = store.load("can", &network).unwrap();
+    assert!(stored.model.seen.is_none() && stored.rebuilt.is_none() && !file.exists());
+    store.save(&model, &network).unwrap();
+    assert!(file.exists() && store.remove("can").unwrap() && !file.exists());
 }
 
 #[test]

@@ -3,9 +3,15 @@
 use std::collections::BTreeMap;
 
 use diffusion_field_planner::data::{Category, DepthCamera, DepthView, ProceduralObject, Subject};
+use diffusion_field_planner::field::contact::close_gripper;
+use diffusion_field_planner::field::{
+    sample_grasps, Grasp, GraspNetwork, ObjectModel, SamplerSettings,
+};
+use diffusion_field_planner::geometry::Pose;
+use diffusion_field_planner::planner::prepare_grasps;
 use diffusion_field_planner::scene::partial_cloud::complete;
 use diffusion_field_planner::scene::{
-    Completion, MeshDistance, MeshError, Shape, SignedDistance, TriangleMesh,
+    Completed, Completion, MeshDistance, MeshError, SeenSide, Shape, SignedDistance, TriangleMesh,
 };
 use nalgebra::{Point3, Vector3};
 
@@ -17,7 +23,9 @@ fn noiseless() -> DepthCamera {
 }
 
 fn completed(view: &DepthView, completion: Completion) -> TriangleMesh {
-    complete(&view.points_m, view.viewpoint_m, completion).unwrap()
+    complete(&view.points_m, view.viewpoint_m, completion)
+        .unwrap()
+        .mesh
 }
 
 /// Volume of the common part over that of the union, on a grid of 4 mm.
@@ -142,8 +150,16 @@ fn a_file_of_one_side_needs_its_viewpoint() {
     let open = TriangleMesh::load(&path, 0.001).unwrap_err();
     assert!(matches!(open, MeshError::OpenCloud { .. }), "{open}");
     assert!(open.to_string().contains("--viewpoint"));
-    let mesh =
+    let Completed { mesh, seen } =
         TriangleMesh::load_view(&path, 0.001, view.viewpoint_m, Completion::Mirrored).unwrap();
+    // The file has millimetres, so only nearly the same points.
+    let expected = SeenSide::new(&view.points_m).points_m();
+    let off_m = |p: &[f64; 3]| {
+        let place = Vector3::from(*p);
+        let to = |q: &[f64; 3]| (place - Vector3::from(*q)).norm();
+        expected.iter().map(to).fold(f64::INFINITY, f64::min)
+    };
+    assert!(expected.len() > 500 && seen.points_m().iter().all(|p| off_m(p) < 0.003));
     assert!(overlap(&Shape::Sphere { radius_m: 0.04 }, &mesh) > 0.85);
     std::fs::write(folder.path().join("mesh.obj"), mesh.to_obj()).unwrap();
     let refused = TriangleMesh::load_view(
@@ -179,6 +195,69 @@ fn the_source_sees_the_guess_and_the_judge_the_object() {
     let truth = ProceduralObject::new(Category::Can, 4).solid;
     let place = Point3::new(0.01, 0.02, 0.03);
     assert_eq!(seen.solid.distance(&place), truth.distance(&place));
+}
+
+#[test]
+fn a_seen_side_is_thinned_and_measures_to_boxes() {
+    let points: Vec<[f64; 3]> = (0..4000)
+        .map(|i| [0.0005 * f64::from(i % 40), 0.0005 * f64::from(i / 40), 0.0])
+        .collect();
+    let seen = SeenSide::new(&points);
+    assert!(seen.points_m().len() < points.len() / 20);
+    assert_eq!(SeenSide::new(&seen.points_m()), seen);
+    // A box 30 mm above the middle of the plate, seen from its own frame, which lies on its side.
+    let place = Pose::new(
+        Vector3::new(0.01, 0.025, 0.05),
+        Vector3::new(std::f64::consts::FRAC_PI_2, 0.0, 0.0),
+    );
+    let (low, high) = (
+        Vector3::new(-0.01, -0.02, -0.003),
+        Vector3::new(0.01, 0.02, 0.003),
+    );
+    let distance = seen.distance_to_box(&place, &low, &high);
+    assert!((distance - 0.03).abs() < 1e-9, "{distance}");
+    let nothing = SeenSide::new(&[]);
+    assert_eq!(nothing.distance_to_box(&place, &low, &high), f64::INFINITY);
+}
+
+#[test]
+fn grasps_of_a_guessed_object_close_on_what_was_seen() {
+    let network = GraspNetwork::shipped().unwrap();
+    let gripper = &network.settings().gripper;
+    let whole = Subject::procedural(Category::Jar, 3);
+    let view = DepthCamera::default().look_at(&*whole.solid, 3);
+    let Completed { mesh, seen } =
+        complete(&view.points_m, view.viewpoint_m, Completion::Mirrored).unwrap();
+    let model = ObjectModel::from_mesh("jar", mesh.into(), &network).unwrap();
+    // Farthest of both pads from the points of the view.
+    let off_seen_m = |grasp: &Grasp| {
+        let pose = grasp.object_from_gripper;
+        let closing = close_gripper(&*model.surface, &pose, gripper);
+        let to_pad = |x_m: f64| {
+            let nearest = view.points_m.iter().map(|p| {
+                let place = pose.inverse_transform_point(&Point3::from(*p));
+                let deep = gripper.tip_m - gripper.pad_length_m;
+                let beside = (place.y.abs() - 0.5 * gripper.pad_width_m).max(0.0);
+                let beyond = (deep - place.z).max(place.z - gripper.tip_m).max(0.0);
+                Vector3::new(place.x - x_m, beside, beyond).norm()
+            });
+            nearest.fold(f64::INFINITY, f64::min)
+        };
+        let contacts = closing.contacts.iter().flatten();
+        contacts.map(|c| to_pad(c.x_m)).fold(0.0, f64::max)
+    };
+    let settings = SamplerSettings::default();
+    let guessed = sample_grasps(&model, &settings, 40, 0);
+    let far = guessed.iter().filter(|g| off_seen_m(g) > 0.016).count();
+    assert!(far > 5, "the guess tempts {far} of {}", guessed.len());
+    let model = model.clone().seen_from_one_side(Some(seen));
+    let drawn = sample_grasps(&model, &settings, 40, 0);
+    let kept = prepare_grasps(&model);
+    assert!(!drawn.is_empty() && !kept.is_empty());
+    for grasp in drawn.iter().chain(kept) {
+        // Seen points are thinned to cells of 3 mm.
+        assert!(off_seen_m(grasp) < 0.0125, "{}", off_seen_m(grasp));
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::metrics::{coverage, earth_movers_distance, PoseCost};
 use super::procedural::Category;
 use super::subject::Subject;
 use crate::field::contact::gripper_collides;
-use crate::field::{select_grasps, Grasp, ObjectError, SamplerSettings};
+use crate::field::{select_grasps, Grasp, GraspTarget, ObjectError, SamplerSettings};
 use crate::field::{FingerFace, Label, LabelLimits};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
@@ -198,6 +198,11 @@ pub fn evaluate_object(
     let gripper = source.gripper();
     let prepared = source.prepare(object.name.clone(), object.seen.clone())?;
     let surface = prepared.surface();
+    let target = GraspTarget {
+        surface: &surface,
+        seen: object.seen_side.as_deref(),
+        gripper,
+    };
     let raw_sampler = SamplerSettings {
         filter: false,
         distinct_m: 0.0,
@@ -213,17 +218,9 @@ pub fn evaluate_object(
         }
         drawn[numbers.start as usize..numbers.end as usize].to_vec()
     };
-    let raw = select_grasps(
-        &surface,
-        gripper,
-        &raw_sampler,
-        settings.count,
-        &mut draw,
-        |_| (),
-    );
+    let raw = select_grasps(&target, &raw_sampler, settings.count, &mut draw, |_| ());
     let filtered = select_grasps(
-        &surface,
-        gripper,
+        &target,
         &settings.sampler,
         settings.count,
         &mut draw,

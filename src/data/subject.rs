@@ -10,7 +10,8 @@ use super::grasp_file::{GraspFile, GraspFileError, ObjectSource};
 use super::procedural::{Category, ProceduralObject};
 use crate::geometry::Pose;
 use crate::scene::{
-    partial_cloud, Completion, MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid,
+    partial_cloud, Completed, Completion, MeshDistance, MeshError, SeenSide, SignedDistance,
+    TriangleMesh, VoxelGrid,
 };
 
 /// Quads of the meshes of procedural objects that the source sees, m, and of those from which the generator's contacts are
@@ -80,6 +81,8 @@ pub struct Subject {
     pub contacts: Arc<TriangleMesh>,
     /// What the source of grasps gets.
     pub seen: Arc<TriangleMesh>,
+    /// The side of it that it was shown, where the rest is a guess.
+    pub seen_side: Option<Arc<SeenSide>>,
     /// Grasps that a data set brings along; the generator's are taken where there are none.
     pub known: Vec<Pose>,
 }
@@ -105,6 +108,7 @@ impl Subject {
             seed,
             contacts: Arc::new(object.mesh(CONTACT_SPACING_M)),
             seen: mesh.clone(),
+            seen_side: None,
             mesh,
             solid: Arc::new(object.solid),
             known: Vec::new(),
@@ -126,6 +130,7 @@ impl Subject {
             solid: Arc::new(MeshSolid::new(MeshDistance::new(&mesh)?)),
             contacts: mesh.clone(),
             seen: mesh.clone(),
+            seen_side: None,
             mesh,
             known: Vec::new(),
         })
@@ -142,8 +147,10 @@ impl Subject {
         completion: Completion,
     ) -> Result<Self, MeshError> {
         let view = camera.look_at(&*self.solid, seed);
-        let seen = partial_cloud::complete(&view.points_m, view.viewpoint_m, completion)?;
-        self.seen = Arc::new(seen);
+        let Completed { mesh, seen } =
+            partial_cloud::complete(&view.points_m, view.viewpoint_m, completion)?;
+        self.seen = Arc::new(mesh);
+        self.seen_side = Some(Arc::new(seen));
         self.name = format!("{}_view{seed}", self.name);
         Ok(self)
     }
@@ -171,6 +178,7 @@ impl Subject {
             solid,
             contacts: mesh.clone(),
             seen: mesh.clone(),
+            seen_side: None,
             mesh,
             known: file.holding,
         })

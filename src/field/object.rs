@@ -8,10 +8,12 @@ use rand_pcg::Pcg64Mcg;
 use thiserror::Error;
 
 use super::contact::exits_along;
-use super::{BakedField, CandidateSettings, FacingPoints, Grasp, GraspNetwork, NearSurface};
+use super::{
+    BakedField, CandidateSettings, FacingPoints, Grasp, GraspNetwork, GraspTarget, NearSurface,
+};
 use crate::robot::{cover_held, Sphere};
 use crate::scene::mesh::SurfaceSampler;
-use crate::scene::{MeshDistance, MeshError, SignedDistance, TriangleMesh, VoxelGrid};
+use crate::scene::{MeshDistance, MeshError, SeenSide, SignedDistance, TriangleMesh, VoxelGrid};
 
 /// Why a mesh cannot become an object.
 #[derive(Debug, Error)]
@@ -75,6 +77,8 @@ pub struct ObjectModel {
     /// The part of it close to the object: what the planner's kernels read should be small.
     pub close_distance: Arc<VoxelGrid>,
     pub field: Arc<BakedField>,
+    /// What was seen of it, where the rest of the mesh is a guess.
+    pub seen: Option<Arc<SeenSide>>,
     /// Drawn once, see [`ObjectModel::kept_grasps`]. What is made once here is made on all cores, so never ask for it from
     /// within a parallel job: the pool could wait for itself.
     grasps: OnceLock<KeptGrasps>,
@@ -141,9 +145,27 @@ impl ObjectModel {
             close_distance: Arc::new(close_distance),
             field: Arc::new(network.bake(&distance)),
             distance: Arc::new(distance),
+            seen: None,
             grasps,
             contact_pairs: OnceLock::new(),
             held_spheres: OnceLock::new(),
+        }
+    }
+
+    /// The same object, of whose mesh only this side was seen: grasps are kept to it.
+    pub fn seen_from_one_side(self, seen: Option<SeenSide>) -> Self {
+        Self {
+            seen: seen.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// What its grasps are filtered against, with the distances of [`ObjectModel::near_surface`].
+    pub fn target<'a>(&'a self, surface: &'a NearSurface) -> GraspTarget<'a> {
+        GraspTarget {
+            surface,
+            seen: self.seen.as_deref(),
+            gripper: &self.field.settings().gripper,
         }
     }
 

@@ -9,13 +9,13 @@ use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::contact::{close_gripper, gripper_collides};
+use super::contact::{close_gripper, gripper_collides, Closing};
 use super::finger_face::FingerFace;
 use super::object::ObjectModel;
 use super::{BakedField, EnergyField};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
-use crate::scene::SignedDistance;
+use crate::scene::{SeenSide, SignedDistance};
 
 /// A grasp that the field proposes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,6 +85,21 @@ impl Default for SamplerSettings {
     }
 }
 
+/// What grasps are filtered against.
+#[derive(Clone, Copy)]
+pub struct GraspTarget<'a> {
+    pub surface: &'a dyn SignedDistance,
+    /// Where the rest of the surface is a guess: both pads must close near what was seen of it.
+    pub seen: Option<&'a SeenSide>,
+    pub gripper: &'a GripperGeometry,
+}
+
+/// A pad that closes farther than this from what was seen of an object closes on a guess, m. Chosen on validation objects
+/// (docs/DATA.md, "One side only").
+const SEEN_CONTACT_M: f64 = 0.012;
+/// Air that an open gripper keeps from a guessed surface at least, m.
+const GUESS_CLEARANCE_M: f64 = 0.001;
+
 /// Poses that one task anneals.
 const CHUNK: usize = 64;
 /// Share of candidates drawn on top of those wanted, since the filter drops some.
@@ -97,10 +112,9 @@ pub fn sample_grasps(
     count: usize,
     seed: u64,
 ) -> Vec<Grasp> {
-    let gripper = &object.field.settings().gripper;
+    let surface = object.near_surface(0.0);
     select_grasps(
-        &object.near_surface(0.0),
-        gripper,
+        &object.target(&surface),
         settings,
         count,
         |numbers| sample_poses(&object.field, settings, numbers, seed),
@@ -114,14 +128,13 @@ pub fn sample_grasps(
 /// `draw` gives a pose and its energy for each number; it is asked for consecutive ranges until enough are found. `rate` may give
 /// another energy to those that pass, which are few.
 pub fn select_grasps(
-    surface: &dyn SignedDistance,
-    gripper: &GripperGeometry,
+    target: &GraspTarget,
     settings: &SamplerSettings,
     count: usize,
     mut draw: impl FnMut(Range<u64>) -> Vec<(Pose, f32)>,
     rate: impl Fn(&mut [Grasp]),
 ) -> Vec<Grasp> {
-    let filter = Filter::new(surface, gripper, settings);
+    let filter = Filter::new(target, settings);
     let mut found: Vec<Grasp> = Vec::new();
     let mut drawn = 0;
     for _ in 0..settings.max_rounds.max(1) {
@@ -185,68 +198,96 @@ pub fn judge_grasp(
     object_from_gripper: &Pose,
     energy: f32,
 ) -> Option<Grasp> {
-    let gripper = &object.field.settings().gripper;
     let surface = object.near_surface(0.0);
-    Filter::new(&surface, gripper, settings).judge(object_from_gripper, energy)
+    Filter::new(&object.target(&surface), settings).judge(object_from_gripper, energy)
 }
 
 /// What samples must pass.
 struct Filter<'a> {
-    surface: &'a dyn SignedDistance,
-    gripper: &'a GripperGeometry,
+    target: &'a GraspTarget<'a>,
     settings: &'a SamplerSettings,
     face: Option<FingerFace>,
 }
 
 impl<'a> Filter<'a> {
-    fn new(
-        surface: &'a dyn SignedDistance,
-        gripper: &'a GripperGeometry,
-        settings: &'a SamplerSettings,
-    ) -> Self {
+    fn new(target: &'a GraspTarget<'a>, settings: &'a SamplerSettings) -> Self {
         let with_faces = settings.filter && settings.face_cone_deg > 0.0;
         Self {
-            surface,
-            gripper,
+            target,
             settings,
-            face: with_faces.then(|| FingerFace::new(gripper)),
+            face: with_faces.then(|| FingerFace::new(target.gripper)),
         }
     }
 
     /// Closes the gripper on the object there; `None` if the filter drops the grasp.
     fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Grasp> {
-        let Self {
-            surface,
-            gripper,
-            settings,
-            ..
-        } = *self;
+        let GraspTarget {
+            surface, gripper, ..
+        } = *self.target;
         // Cheapest first: what is drawn from the shape alone mostly collides.
-        let collides = || {
-            let (opening_m, clearance_m) = (gripper.max_opening_m, -settings.tolerance_m);
-            gripper_collides(
-                surface,
-                object_from_gripper,
-                gripper,
-                opening_m,
-                clearance_m,
-            )
-        };
-        if !energy.is_finite() || settings.filter && collides() {
+        if !energy.is_finite() || self.settings.filter && self.collides(object_from_gripper) {
             return None;
         }
         let closing = close_gripper(surface, object_from_gripper, gripper);
-        let cone_rad = settings.face_cone_deg.to_radians();
-        let holds = |face: &FingerFace| face.closes_well(surface, object_from_gripper, cone_rad);
-        let keep = !settings.filter
-            || closing.is_inside_cone(settings.contact_cone_deg.to_radians())
-                && self.face.as_ref().is_none_or(holds);
+        let keep = !self.settings.filter || self.holds(object_from_gripper, &closing);
         keep.then(|| Grasp {
             object_from_gripper: *object_from_gripper,
             energy,
             width_m: closing.width_m().unwrap_or(0.0).max(0.0),
         })
     }
+
+    fn collides(&self, object_from_gripper: &Pose) -> bool {
+        let GraspTarget {
+            surface,
+            gripper,
+            seen,
+        } = *self.target;
+        let clearance_m = -self.settings.tolerance_m;
+        let clearance_m = seen.map_or(clearance_m, |_| clearance_m.max(GUESS_CLEARANCE_M));
+        let opening_m = gripper.max_opening_m;
+        gripper_collides(
+            surface,
+            object_from_gripper,
+            gripper,
+            opening_m,
+            clearance_m,
+        )
+    }
+
+    /// Both pads meet the object squarely, its seen side if it has one, and so do the fingers' faces if they are asked for.
+    fn holds(&self, object_from_gripper: &Pose, closing: &Closing) -> bool {
+        let GraspTarget {
+            surface,
+            gripper,
+            seen,
+        } = *self.target;
+        let cone_rad = self.settings.face_cone_deg.to_radians();
+        let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, gripper);
+        let closes = |face: &FingerFace| face.closes_well(surface, object_from_gripper, cone_rad);
+        closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
+            && seen.is_none_or(on_seen)
+            && self.face.as_ref().is_none_or(closes)
+    }
+}
+
+/// Whether both closed pads lie near points that were seen.
+fn closes_on_seen(
+    seen: &SeenSide,
+    object_from_gripper: &Pose,
+    closing: &Closing,
+    gripper: &GripperGeometry,
+) -> bool {
+    let half_width_m = 0.5 * gripper.pad_width_m;
+    closing.contacts.iter().flatten().all(|contact| {
+        let low = Vector3::new(
+            contact.x_m,
+            -half_width_m,
+            gripper.tip_m - gripper.pad_length_m,
+        );
+        let high = Vector3::new(contact.x_m, half_width_m, gripper.tip_m);
+        seen.distance_to_box(object_from_gripper, &low, &high) < SEEN_CONTACT_M
+    })
 }
 
 /// Best first, without near twins. A half turn about the approach axis swaps the fingers and is the same grasp.

@@ -1,4 +1,5 @@
-//! Objects by name in a folder: `NAME.obj`, the mesh in metres, and `NAME.prepared`, what is slow to make from it.
+//! Objects by name in a folder: `NAME.obj`, the mesh in metres, and `NAME.prepared`, what is slow to make from it. Of an object
+//! that was seen from one side, `NAME.seen.xyz` holds the points that were seen.
 //!
 //! The prepared file holds the sampled distances and the grasps that are kept. It names the mesh and the weights it was
 //! made with, and is made anew where it is damaged or was made with others. So a mesh may be put into the folder by hand.
@@ -17,13 +18,15 @@ use super::object::ObjectError;
 use super::weights::write_whole;
 use super::{Grasp, GraspNetwork, KeptGrasps, ObjectModel, WeightsError};
 use crate::geometry::Pose;
-use crate::scene::{MeshDistance, MeshError, TriangleMesh, VoxelGrid};
+use crate::scene::{MeshDistance, MeshError, SeenSide, TriangleMesh, VoxelGrid};
 
 /// Raised by every change of the prepared file.
 const FORMAT: &str = "dfp prepared object 3";
 const FORMAT_KEY: &str = "format";
 const MESH_KEY: &str = "mesh";
 const WEIGHTS_KEY: &str = "weights";
+/// Ending of the file of points that were seen.
+const SEEN: &str = "seen.xyz";
 
 /// Why an object cannot be stored or fetched.
 #[derive(Debug, Error)]
@@ -81,7 +84,7 @@ impl ObjectStore {
         &self.folder
     }
 
-    /// File of an object with an ending of its own: `.obj`, `.prepared`, `.png`.
+    /// File of an object with an ending of its own: `obj`, `prepared`, `seen.xyz`, `png`.
     pub fn path(&self, name: &str, ending: &str) -> PathBuf {
         self.folder.join(format!("{name}.{ending}"))
     }
@@ -116,10 +119,17 @@ impl ObjectStore {
         std::fs::create_dir_all(&self.folder).map_err(|e| self.io(e))?;
         // The prepared file first: until the mesh is there too it fits no mesh, and is made anew.
         self.prepare(model, network)?;
+        let seen_file = self.path(&model.name, SEEN);
+        if let Some(seen) = &model.seen {
+            write_whole(&seen_file, seen.to_xyz().as_bytes())?;
+        }
         write_whole(
             &self.path(&model.name, "obj"),
             model.mesh.to_obj().as_bytes(),
         )?;
+        if model.seen.is_none() {
+            remove_if_there(&seen_file)?;
+        }
         Ok(())
     }
 
@@ -143,16 +153,19 @@ impl ObjectStore {
             });
         }
         let mesh = Arc::new(TriangleMesh::load(&mesh_file, 1.0)?);
-        match self.load_prepared(name, &mesh, network) {
-            Ok(model) => Ok(StoredObject {
-                model,
-                rebuilt: None,
-            }),
-            Err(reason) => Ok(StoredObject {
-                model: ObjectModel::from_mesh(name, mesh, network)?,
-                rebuilt: Some(reason),
-            }),
-        }
+        let seen_file = self.path(name, SEEN);
+        let seen = match seen_file.exists() {
+            true => Some(SeenSide::new(&TriangleMesh::load_points(&seen_file, 1.0)?)),
+            false => None,
+        };
+        let (model, rebuilt) = match self.load_prepared(name, &mesh, seen.as_ref(), network) {
+            Ok(model) => (model, None),
+            Err(reason) => (ObjectModel::from_mesh(name, mesh, network)?, Some(reason)),
+        };
+        Ok(StoredObject {
+            model: model.seen_from_one_side(seen),
+            rebuilt,
+        })
     }
 
     /// Removes an object's files; false if it was not there.
@@ -162,13 +175,8 @@ impl ObjectStore {
     pub fn remove(&self, name: &str) -> Result<bool, StoreError> {
         check_name(name)?;
         let mut known = false;
-        for ending in ["obj", "prepared", "png"] {
-            let path = self.path(name, ending);
-            match std::fs::remove_file(&path) {
-                Ok(()) => known |= ending == "obj",
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(StoreError::Io { path, source }),
-            }
+        for ending in ["obj", "prepared", SEEN, "png"] {
+            known |= remove_if_there(&self.path(name, ending))? && ending == "obj";
         }
         Ok(known)
     }
@@ -213,7 +221,10 @@ impl ObjectStore {
             .map_err(damaged)?;
         let metadata = HashMap::from([
             (FORMAT_KEY.to_owned(), FORMAT.to_owned()),
-            (MESH_KEY.to_owned(), mesh_fingerprint(&model.mesh)),
+            (
+                MESH_KEY.to_owned(),
+                mesh_fingerprint(&model.mesh, model.seen.as_deref()),
+            ),
             (WEIGHTS_KEY.to_owned(), network_fingerprint(network)),
         ]);
         let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(damaged)?;
@@ -226,6 +237,7 @@ impl ObjectStore {
         &self,
         name: &str,
         mesh: &Arc<TriangleMesh>,
+        seen: Option<&SeenSide>,
         network: &GraspNetwork,
     ) -> Result<ObjectModel, String> {
         let path = self.path(name, "prepared");
@@ -236,7 +248,7 @@ impl ObjectStore {
         let noted = header.metadata().clone().unwrap_or_default();
         for (key, expected) in [
             (FORMAT_KEY, FORMAT.to_owned()),
-            (MESH_KEY, mesh_fingerprint(mesh)),
+            (MESH_KEY, mesh_fingerprint(mesh, seen)),
             (WEIGHTS_KEY, network_fingerprint(network)),
         ] {
             if noted.get(key) != Some(&expected) {
@@ -328,6 +340,18 @@ fn doubles(bytes: &[u8]) -> Vec<f64> {
     bytes.chunks_exact(8).map(number).collect()
 }
 
+/// Whether there was such a file.
+fn remove_if_there(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StoreError::Io {
+            path: path.into(),
+            source,
+        }),
+    }
+}
+
 fn check_name(name: &str) -> Result<(), StoreError> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let starts_well = name.starts_with(char::is_alphanumeric);
@@ -338,12 +362,15 @@ fn check_name(name: &str) -> Result<(), StoreError> {
 }
 
 /// Tells meshes apart; another version of the standard library may give another one, then files are made anew.
-fn mesh_fingerprint(mesh: &TriangleMesh) -> String {
+fn mesh_fingerprint(mesh: &TriangleMesh, seen: Option<&SeenSide>) -> String {
     let mut hasher = DefaultHasher::new();
     for vertex in &mesh.vertices {
         vertex.map(f64::to_bits).hash(&mut hasher);
     }
     mesh.triangles.hash(&mut hasher);
+    for point in seen.map(SeenSide::points_m).into_iter().flatten() {
+        point.map(f64::to_bits).hash(&mut hasher);
+    }
     format!("{:016x}", hasher.finish())
 }
 

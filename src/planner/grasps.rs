@@ -184,8 +184,9 @@ fn select_with_room(
             grasp.energy = energy;
         }
     };
-    let (surface, gripper) = (object.near_surface(0.0), &object.field.settings().gripper);
-    select_grasps(&surface, gripper, &settings, count, with_room, rate)
+    let surface = object.near_surface(0.0);
+    let target = object.target(&surface);
+    select_grasps(&target, &settings, count, with_room, rate)
 }
 
 /// A pose that the optimiser came to, if it passes the filter that samples of the field pass.

@@ -42,7 +42,7 @@ pub struct GripperGeometry {
     pub recess_m: f64,
     /// Usual depth of contacts behind the tips: poses of the field turn about the point between the fingers there.
     pub grasp_depth_m: f64,
-    /// The hand's body. It keeps its place while the fingers close.
+    /// The hand's body, and backs of the open fingers that stick out of their boxes. They keep their place while the fingers close.
     pub palm: Vec<GripperBox>,
 }
 
@@ -115,8 +115,8 @@ impl Default for GripperGeometry {
     /// The Franka hand, as in `config/grippers/franka_hand.yaml`.
     fn default() -> Self {
         // Slabs of the hand from the flange to the fingers: it narrows from 63 to 35 mm across the closing direction.
-        let slab = |z_m: f64, half_extents_m: [f64; 3]| GripperBox {
-            center_m: [0.0, 0.0, z_m],
+        let part = |x_m: f64, z_m: f64, half_extents_m: [f64; 3]| GripperBox {
+            center_m: [x_m, 0.0, z_m],
             half_extents_m,
         };
         Self {
@@ -130,10 +130,15 @@ impl Default for GripperGeometry {
             recess_m: 0.0025,
             grasp_depth_m: 0.012,
             palm: vec![
-                slab(0.008, [0.103, 0.0315, 0.008]),
-                slab(0.025, [0.1025, 0.0289, 0.009]),
-                slab(0.043, [0.101, 0.0245, 0.009]),
-                slab(0.059, [0.1, 0.0203, 0.007]),
+                part(0.0, 0.008, [0.103, 0.0315, 0.008]),
+                part(0.0, 0.025, [0.1025, 0.0289, 0.009]),
+                part(0.0, 0.043, [0.101, 0.0245, 0.009]),
+                part(0.0, 0.059, [0.1, 0.0203, 0.007]),
+                // The open fingers' backs: thicker than at the pads.
+                part(0.0598, 0.0745, [0.0058, 0.0105, 0.0085]),
+                part(-0.0598, 0.0745, [0.0058, 0.0105, 0.0085]),
+                part(0.0583, 0.0888, [0.0043, 0.0102, 0.0058]),
+                part(-0.0583, 0.0888, [0.0043, 0.0102, 0.0058]),
             ],
         }
     }

@@ -7,7 +7,7 @@ use nalgebra::Point3;
 use rand::{Rng, RngExt};
 use thiserror::Error;
 
-use super::{mesh_file, partial_cloud, point_cloud, Completion};
+use super::{mesh_file, partial_cloud, point_cloud, Completed, Completion};
 
 /// Why a mesh cannot be used.
 #[derive(Debug, Error)]
@@ -99,7 +99,7 @@ impl TriangleMesh {
         scale: f64,
         viewpoint_m: [f64; 3],
         completion: Completion,
-    ) -> Result<Self, MeshError> {
+    ) -> Result<Completed, MeshError> {
         let cloud = Self::read(path.as_ref(), scale)?;
         if !cloud.triangles.is_empty() {
             return Err(MeshError::BadView {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::depth_grid::DepthGrid;
 use super::symmetry::{self, Symmetry};
-use super::{isosurface, point_cloud, MeshError, TriangleMesh, VoxelGrid};
+use super::{isosurface, point_cloud, MeshError, SeenSide, TriangleMesh, VoxelGrid};
 
 /// How the hidden side of an object is guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -49,15 +49,21 @@ impl std::str::FromStr for Completion {
 
 /// Every seen surface is taken for this thick at least, m.
 const LEAST_THICKNESS_M: f64 = 0.006;
-/// Air that an open gripper should keep from a guessed body, whose hidden side may reach further, m.
-pub const GUESS_CLEARANCE_M: f64 = 0.005;
 /// Cells along the diagonal of the result, at most.
 const CELLS: f64 = 100.0;
 const RIM_CELLS: f64 = 3.0;
 /// Directions in which the convex hull is bounded.
 const HULL_DIRECTIONS: usize = 240;
 
-/// Triangles of the surface of the object that these points show one side of. Points and viewpoint in metres, in one frame;
+/// An object of which one side was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completed {
+    /// Its surface: what was seen, and a guess.
+    pub mesh: TriangleMesh,
+    pub seen: SeenSide,
+}
+
+/// The surface of the object that these points show one side of. Points and viewpoint in metres, in one frame;
 /// other objects and the ground must not be among the points.
 ///
 /// # Errors
@@ -66,7 +72,7 @@ pub fn complete(
     points: &[[f64; 3]],
     viewpoint_m: [f64; 3],
     completion: Completion,
-) -> Result<TriangleMesh, MeshError> {
+) -> Result<Completed, MeshError> {
     let bad = |problem: String| MeshError::BadView { problem };
     if points.len() < point_cloud::LEAST_POINTS {
         return Err(bad(format!(
@@ -85,6 +91,7 @@ pub fn complete(
     if !finite(&viewpoint_m) {
         return Err(bad(format!("the viewpoint {viewpoint_m:?} is not finite")));
     }
+    let seen = SeenSide::new(points);
     let points: Vec<Vector3<f64>> = points.iter().map(|&p| p.into()).collect();
     let viewpoint = Vector3::from(viewpoint_m);
     let view = DepthGrid::new(&points, viewpoint)
@@ -92,7 +99,7 @@ pub fn complete(
     let guess = Guess::new(view, viewpoint, completion);
     let mesh = point_cloud::merged(&isosurface::triangles(&guess.volume()));
     mesh.validate()?;
-    Ok(mesh)
+    Ok(Completed { mesh, seen })
 }
 
 /// What is seen and what is guessed.

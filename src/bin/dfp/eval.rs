@@ -8,7 +8,6 @@ use diffusion_field_planner::data::{
 };
 use diffusion_field_planner::field::{Grasp, GraspNetwork};
 use diffusion_field_planner::geometry::Pose;
-use diffusion_field_planner::scene::partial_cloud::GUESS_CLEARANCE_M;
 use diffusion_field_planner::scene::MeshError;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
@@ -86,10 +85,7 @@ pub fn run(args: Args) -> Result<()> {
 
 fn grasps(args: GraspArgs) -> Result<()> {
     let (source, antipodal) = source(&args)?;
-    let mut sampler = sampler_settings(args.sampler.as_deref(), false)?;
-    if args.objects.single_view {
-        sampler.tolerance_m = sampler.tolerance_m.min(-GUESS_CLEARANCE_M);
-    }
+    let sampler = sampler_settings(args.sampler.as_deref(), false)?;
     let settings = EvaluationSettings {
         objects: args.objects.objects,
         first_object: args.objects.first_object,

@@ -7,8 +7,7 @@ use diffusion_field_planner::field::{
     sample_grasps, Grasp, GraspNetwork, ObjectModel, SamplerSettings,
 };
 use diffusion_field_planner::geometry::Pose;
-use diffusion_field_planner::scene::partial_cloud::GUESS_CLEARANCE_M;
-use diffusion_field_planner::scene::{Completion, TriangleMesh};
+use diffusion_field_planner::scene::{Completed, Completion, SeenSide, TriangleMesh};
 use serde_json::{json, Value};
 
 /// Sample grasps for a mesh from the trained field.
@@ -68,27 +67,24 @@ pub struct ViewArgs {
 }
 
 impl ViewArgs {
-    /// The mesh of a file, or the surface of its point cloud.
-    pub fn load(&self, path: &Path, scale: f64) -> Result<TriangleMesh> {
+    /// The mesh of a file, or the surface of its point cloud; with the side that was seen, where the rest is a guess.
+    pub fn load(&self, path: &Path, scale: f64) -> Result<(TriangleMesh, Option<SeenSide>)> {
         let Some(viewpoint) = &self.viewpoint else {
-            return Ok(TriangleMesh::load(path, scale)?);
+            return Ok((TriangleMesh::load(path, scale)?, None));
         };
         let viewpoint_m = viewpoint.as_slice().try_into();
         let viewpoint_m = viewpoint_m.context("--viewpoint has three coordinates: X,Y,Z")?;
         let completion: Completion = self.completion.parse().map_err(anyhow::Error::msg)?;
-        Ok(TriangleMesh::load_view(
-            path,
-            scale,
-            viewpoint_m,
-            completion,
-        )?)
+        let Completed { mesh, seen } =
+            TriangleMesh::load_view(path, scale, viewpoint_m, completion)?;
+        Ok((mesh, Some(seen)))
     }
 
     /// What a user should know of a guessed object.
     pub fn warning(&self) -> Option<String> {
         self.viewpoint.as_ref().map(|_| {
             format!(
-                "one side was seen, the other is a guess ({}): grasps that touch it may fail",
+                "one side was seen, the other is a guess ({}): grasps keep to what was seen; look from elsewhere for others",
                 self.completion
             )
         })
@@ -97,10 +93,7 @@ impl ViewArgs {
 
 pub fn run(args: Args) -> Result<()> {
     let network = network(args.weights.as_deref())?;
-    let mut settings = sampler_settings(args.sampler.as_deref(), args.unfiltered)?;
-    if args.view.viewpoint.is_some() {
-        settings.tolerance_m = settings.tolerance_m.min(-GUESS_CLEARANCE_M);
-    }
+    let settings = sampler_settings(args.sampler.as_deref(), args.unfiltered)?;
     sample(&args, &network, &settings)
 }
 
@@ -134,12 +127,12 @@ pub fn sampler_settings(path: Option<&Path>, unfiltered: bool) -> Result<Sampler
 fn sample(args: &Args, network: &GraspNetwork, settings: &SamplerSettings) -> Result<()> {
     let path = &args.mesh;
     let started = Instant::now();
-    let mesh = Arc::new(args.view.load(path, args.scale)?);
+    let (mesh, seen) = args.view.load(path, args.scale)?;
     let name = path
         .file_stem()
         .map_or("object".into(), |s| s.to_string_lossy().into_owned());
     let triangles = mesh.triangles.len();
-    let object = ObjectModel::from_mesh(name, mesh, network)?;
+    let object = ObjectModel::from_mesh(name, Arc::new(mesh), network)?.seen_from_one_side(seen);
     let baked_s = started.elapsed().as_secs_f64();
     let warnings: Vec<String> = args
         .view

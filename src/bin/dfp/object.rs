@@ -93,9 +93,9 @@ fn add(store: &ObjectStore, args: &AddArgs, as_json: bool) -> anyhow::Result<()>
     let stem = || args.file.file_stem().unwrap_or_default().to_string_lossy();
     let name = args.name.clone().unwrap_or_else(|| stem().into_owned());
     let started = Instant::now();
-    let mesh = Arc::new(args.view.load(&args.file, args.scale)?);
+    let (mesh, seen) = args.view.load(&args.file, args.scale)?;
     let triangles = mesh.triangles.len();
-    let model = ObjectModel::from_mesh(name, mesh, &network)?;
+    let model = ObjectModel::from_mesh(name, Arc::new(mesh), &network)?.seen_from_one_side(seen);
     let baked_s = started.elapsed().as_secs_f64();
     let grasps = prepare_grasps(&model).len();
     store.save(&model, &network)?;
