@@ -126,7 +126,7 @@ impl MeshDistance {
     /// How often the surface winds around `point`: 1 inside, 0 outside a closed mesh.
     pub fn winding_number(&self, point: &Point3<f64>) -> f64 {
         let p = point.coords;
-        let mut solid_angle = 0.0;
+        let (mut far, mut near) = (0.0, AngleSum::default());
         let mut stack = [0u32; 64];
         let mut depth = 1;
         while depth > 0 {
@@ -136,20 +136,19 @@ impl MeshDistance {
             let offset = node.centre - p;
             let squared = offset.norm_squared();
             if squared > (FAR_RADII * node.radius).powi(2) {
-                solid_angle += node.area_vector.dot(&offset) / (squared * squared.sqrt());
+                far += node.area_vector.dot(&offset) / (squared * squared.sqrt());
             } else if node.count > 0 {
                 let range = node.first as usize..(node.first + node.count) as usize;
-                solid_angle += self.triangles[range]
-                    .iter()
-                    .map(|t| solid_angle_of(t, &p))
-                    .sum::<f64>();
+                for triangle in &self.triangles[range] {
+                    near.add(half_solid_angle(triangle, &p));
+                }
             } else {
                 stack[depth] = node.first;
                 stack[depth + 1] = index + 1;
                 depth += 2;
             }
         }
-        solid_angle / (4.0 * std::f64::consts::PI)
+        (far + 2.0 * near.total()) / (4.0 * std::f64::consts::PI)
     }
 
     /// Inside by the winding number; a mesh turned inside out has the same inside.
@@ -304,11 +303,81 @@ fn nearest_on_triangle([a, b, c]: &[Vector3<f64>; 3], p: &Vector3<f64>) -> Vecto
     a + ab * (vb * scale) + ac * (vc * scale)
 }
 
-/// Signed solid angle of a triangle seen from `p` (van Oosterom and Strackee 1983).
-fn solid_angle_of([a, b, c]: &[Vector3<f64>; 3], p: &Vector3<f64>) -> f64 {
+/// Half the signed solid angle of a triangle seen from `p`, as the argument of a complex number (van Oosterom and Strackee 1983).
+fn half_solid_angle([a, b, c]: &[Vector3<f64>; 3], p: &Vector3<f64>) -> [f64; 2] {
     let (a, b, c) = (a - p, b - p, c - p);
     let (la, lb, lc) = (a.norm(), b.norm(), c.norm());
     let numerator = a.dot(&b.cross(&c));
     let denominator = la * lb * lc + a.dot(&b) * lc + b.dot(&c) * la + c.dot(&a) * lb;
-    2.0 * numerator.atan2(denominator)
+    [denominator, numerator]
+}
+
+/// Sum of the arguments of complex numbers. They are multiplied, so that one arc tangent serves for all of them.
+struct AngleSum {
+    product: [f64; 2],
+    /// Turns beyond the argument of the product.
+    turns: f64,
+}
+
+impl Default for AngleSum {
+    fn default() -> Self {
+        Self {
+            product: [1.0, 0.0],
+            turns: 0.0,
+        }
+    }
+}
+
+impl AngleSum {
+    fn add(&mut self, [re, im]: [f64; 2]) {
+        let [old_re, old_im] = self.product;
+        let product = [old_re * re - old_im * im, old_re * im + old_im * re];
+        let size = product[0].abs() + product[1].abs();
+        if size < f64::MIN_POSITIVE {
+            return; // The point is a corner of the triangle, which has no angle there.
+        }
+        let new_im = product[1];
+        // An argument is less than half a turn, so a change of sign on the far side of zero is a turn more or less.
+        if im > 0.0 && old_im >= 0.0 && new_im < 0.0 {
+            self.turns += 1.0;
+        } else if im < 0.0 && old_im < 0.0 && new_im >= 0.0 {
+            self.turns -= 1.0;
+        }
+        // Scaled, or products of small numbers would vanish.
+        self.product = product.map(|x| x / size);
+    }
+
+    fn total(&self) -> f64 {
+        let [re, im] = self.product;
+        // Minus zero would be the other side of the cut.
+        (im + 0.0).atan2(re) + self.turns * std::f64::consts::TAU
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+
+    use super::*;
+
+    #[test]
+    fn many_angles_sum_up_as_one_by_one() {
+        let mut rng = Pcg64Mcg::seed_from_u64(0);
+        for round in 0..200 {
+            let (mut sum, mut expected) = (AngleSum::default(), 0.0);
+            // Rounds of mostly positive, mostly negative and mixed angles; lengths as of triangles, and far smaller.
+            let lean = f64::from(round % 3 - 1);
+            for _ in 0..300 {
+                let angle: f64 = 0.9 * rng.random_range(-3.1..3.1) + 0.3 * lean;
+                let length = 10f64.powi(-rng.random_range(3..40));
+                sum.add([length * angle.cos(), length * angle.sin()]);
+                expected += angle;
+            }
+            assert!((sum.total() - expected).abs() < 1e-9, "{round}: {expected}");
+        }
+        let mut nothing = AngleSum::default();
+        nothing.add([0.0, 0.0]);
+        assert_eq!(nothing.total(), 0.0);
+    }
 }

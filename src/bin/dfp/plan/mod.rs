@@ -4,11 +4,13 @@ pub mod picture;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context;
 use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::planner::{
-    GripperAction, Phase, Plan, PlanError, PlannedGrasp, Planner, Problem, ProblemError,
+    prepare_grasps, Goal, GripperAction, Phase, Plan, PlanError, PlannedGrasp, Planner, Problem,
+    ProblemError,
 };
 use serde_json::{json, Value};
 
@@ -52,7 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         anyhow::bail!("--period is {}, it must be above 0 s", args.period);
     }
     let (report, summary) = match solve(&args) {
-        Ok((plan, problem)) => (plan_json(&plan, args.period), Ok((plan, problem))),
+        Ok(solved) => (solved.to_json(args.period), Ok(solved)),
         Err(failure) => (failure.to_json(), Err(failure)),
     };
     if let Some(path) = &args.out {
@@ -63,12 +65,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&report)?);
     }
     match summary {
-        Ok((plan, problem)) => {
+        Ok(solved) => {
+            let Solved { plan, problem, .. } = &solved;
             if let Some(path) = &args.picture {
-                picture::save(path, &problem.robot, &problem.request, &(&plan).into())?;
+                picture::save(path, &problem.robot, &problem.request, &plan.into())?;
             }
             if !args.json {
-                print_summary(&plan, args.out.as_deref());
+                print_summary(&solved, args.out.as_deref());
             }
             Ok(())
         }
@@ -110,12 +113,45 @@ impl From<ProblemError> for Failure {
     }
 }
 
-fn solve(args: &Args) -> Result<(Plan, Problem), Failure> {
+/// A plan, and what a node does before its first goal.
+struct Solved {
+    plan: Plan,
+    problem: Problem,
+    /// Robot, field and object read.
+    load_s: f64,
+    /// Grasps drawn that stay with the object, if there is one; an object from the store has them.
+    prepare_s: Option<f64>,
+}
+
+fn solve(args: &Args) -> Result<Solved, Failure> {
+    let started = Instant::now();
     let mut problem = Problem::load(&args.problem, &args.weights)?;
     problem.request.seed = args.seed.unwrap_or(problem.request.seed);
     let mut planner = Planner::new(problem.robot.clone(), problem.planner.clone());
+    let load_s = started.elapsed().as_secs_f64();
+    let prepare_s = match &problem.request.goal {
+        Goal::Grasp { object, .. } => {
+            let started = Instant::now();
+            prepare_grasps(object);
+            Some(started.elapsed().as_secs_f64())
+        }
+        _ => None,
+    };
     let plan = planner.plan(&problem.request, &mut |_| ControlFlow::Continue(()))?;
-    Ok((plan, problem))
+    Ok(Solved {
+        plan,
+        problem,
+        load_s,
+        prepare_s,
+    })
+}
+
+impl Solved {
+    fn to_json(&self, period_s: f64) -> Value {
+        let mut json = plan_json(&self.plan, period_s);
+        json["before_s"] = json!({"load": self.load_s, "prepare_object": self.prepare_s});
+        json
+    }
 }
 
 fn plan_json(plan: &Plan, period_s: f64) -> Value {
@@ -208,7 +244,8 @@ fn matrix(pose: &Pose) -> Vec<Vec<f64>> {
         .collect()
 }
 
-fn print_summary(plan: &Plan, out: Option<&Path>) {
+fn print_summary(solved: &Solved, out: Option<&Path>) {
+    let plan = &solved.plan;
     for phase in &plan.phases {
         let t = &phase.trajectory;
         println!(
@@ -248,9 +285,13 @@ fn print_summary(plan: &Plan, out: Option<&Path>) {
         .map(|(name, value)| format!("{name} {value:.3}"))
         .collect();
     println!("costs: {}", costs.join(", "));
+    let prepared = solved.prepare_s.map_or_else(String::new, |s| {
+        format!(", object prepared in {s:.2} s (once: dfp object add)")
+    });
+    println!("before  robot read in {:.2} s{prepared}", solved.load_s);
     let t = &plan.timing;
     println!(
-        "time {:.1} ms: prepare {:.1}, goals {:.1}, seed {:.1}, anneal {:.1}, refine {:.1}, verify {:.1}, transfer {:.1}; {} steps",
+        "time    {:.1} ms: prepare {:.1}, goals {:.1}, seed {:.1}, anneal {:.1}, refine {:.1}, verify {:.1}, transfer {:.1}; {} steps",
         t.total_ms,
         t.prepare_ms,
         t.goals_ms,
