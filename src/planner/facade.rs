@@ -39,20 +39,21 @@ pub struct Planner {
     crew: Crew,
     /// Meshes and voxel grids of earlier requests, laid out for the kernels.
     grids: LaneGridCache,
-    /// Built once: it lays out the robot's true shapes. A failure is reported by every request.
-    pub(super) verifier: Result<Verifier, Violation>,
+    /// Built once: they lay out the robot's true shapes. Two, for motions that are verified side by side. A failure is reported by
+    /// every request.
+    pub(super) verifiers: Result<[Verifier; 2], Violation>,
 }
 
 impl Planner {
     pub fn new(robot: Arc<RobotModel>, settings: PlannerSettings) -> Self {
         let crew = Crew::new(&robot, settings.threads);
-        let verifier = Verifier::new(&robot);
+        let verifiers = Verifier::new(&robot).and_then(|first| Ok([first, Verifier::new(&robot)?]));
         Self {
             robot,
             settings,
             crew,
             grids: LaneGridCache::default(),
-            verifier,
+            verifiers,
         }
     }
 
@@ -141,8 +142,8 @@ impl Planner {
             world.limit_rule_margin(goal.point.q);
         }
 
-        let verifier = self
-            .verifier
+        let verifiers = self
+            .verifiers
             .as_mut()
             .map_err(|violation| PlanError::Internal {
                 reason: violation.to_string(),
@@ -151,7 +152,7 @@ impl Planner {
             settings: &self.settings,
             crew: &mut self.crew,
             grids: &mut self.grids,
-            verifier,
+            verifiers,
             rng: &mut tries.rng,
             session,
             timing: tries.timing,

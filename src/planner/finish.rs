@@ -14,7 +14,7 @@ use super::solver::{milliseconds, Finish, Solver};
 use super::straight;
 use super::tool_speed::slowdown;
 use super::transfer::Transfer;
-use super::verify::{Verification, VerifySettings, Violation};
+use super::verify::{Verification, Verifier, VerifySettings, Violation};
 use super::world::{joint_values, World};
 use crate::geometry::Pose;
 use crate::optimizer::Candidate;
@@ -46,55 +46,90 @@ pub struct Rejections {
     pub nearest: Option<Rejected>,
 }
 
+/// A timed motion that is still to be verified.
+pub struct Unverified<'a> {
+    pub phase: Phase,
+    pub scene: &'a Scene,
+    pub settings: VerifySettings,
+}
+
+/// Verifies motions: the first, which is the longest, beside all others.
+pub fn verify_side_by_side(
+    solver: &mut Solver<'_, '_>,
+    motions: &[Unverified],
+) -> Vec<Result<Verification, Violation>> {
+    let start = Instant::now();
+    let [one, other] = &mut *solver.verifiers;
+    let verify = |verifier: &mut Verifier, motions: &[Unverified]| {
+        let checks = motions
+            .iter()
+            .map(|m| verifier.verify(m.scene, &m.phase.trajectory, &m.settings));
+        checks.collect::<Vec<_>>()
+    };
+    let (first, rest) = motions.split_at(motions.len().min(1));
+    let (mut checks, others) = rayon::join(|| verify(one, first), || verify(other, rest));
+    checks.extend(others);
+    solver.timing.verify_ms += milliseconds(start);
+    checks
+}
+
 impl Rejections {
-    /// Verifies a motion; remembers the first violation.
+    /// Verifies the motions of one candidate; remembers the first violation.
     pub fn verify(
         &mut self,
         solver: &mut Solver<'_, '_>,
-        scene: &Scene,
-        trajectory: &TimedTrajectory,
-        settings: &VerifySettings,
+        motions: Vec<Unverified>,
+    ) -> Option<Vec<(Phase, Verification)>> {
+        let checks = verify_side_by_side(solver, &motions);
+        let checked = motions.into_iter().zip(checks);
+        checked
+            .map(|(motion, check)| Some((motion.phase.clone(), self.passed(&motion, check)?)))
+            .collect()
+    }
+
+    /// The figures of a motion that passed; remembers the first violation.
+    pub fn passed(
+        &mut self,
+        motion: &Unverified,
+        check: Result<Verification, Violation>,
     ) -> Option<Verification> {
-        let start = Instant::now();
-        let checked = solver.verifier.verify(scene, trajectory, settings);
-        solver.timing.verify_ms += milliseconds(start);
-        match (checked, &mut self.nearest) {
+        match (check, &mut self.nearest) {
             (Ok(verification), _) => return Some(verification),
             (Err(_), Some(known)) => known.tried += 1,
             (Err(violation), nearest) => {
                 *nearest = Some(Rejected {
                     tried: 1,
                     violation,
-                    trajectory: Some(trajectory.clone()),
+                    trajectory: Some(motion.phase.trajectory.clone()),
                 });
             }
         }
         None
     }
+}
 
-    /// A straight motion along corners, timed and verified.
-    pub fn straight_phase(
-        &mut self,
-        solver: &mut Solver<'_, '_>,
-        world: &World,
-        scene: &Scene,
-        kind: PhaseKind,
-        corners: &[JointRow],
-        settings: &VerifySettings,
-    ) -> Option<(Phase, Verification)> {
-        let spline = straight::spline_through(corners);
-        let dof = world.robot.kinematics.dof();
-        let (start, end) = (spline.start(), spline.end());
-        let (start, end) = (joint_values(start, dof), joint_values(end, dof));
-        let holding = matches!(kind, PhaseKind::Lift | PhaseKind::Lower);
-        let trajectory = timed(world, &spline, &start, &end, holding)?;
-        let settings = VerifySettings {
+/// A straight motion along corners, timed.
+pub fn straight_phase<'a>(
+    world: &World,
+    scene: &'a Scene,
+    kind: PhaseKind,
+    corners: &[JointRow],
+    settings: VerifySettings,
+) -> Option<Unverified<'a>> {
+    let spline = straight::spline_through(corners);
+    let dof = world.robot.kinematics.dof();
+    let (start, end) = (spline.start(), spline.end());
+    let (start, end) = (joint_values(start, dof), joint_values(end, dof));
+    let holding = matches!(kind, PhaseKind::Lift | PhaseKind::Lower);
+    let trajectory = timed(world, &spline, &start, &end, holding)?;
+    Some(Unverified {
+        phase: Phase::new(kind, trajectory),
+        scene,
+        settings: VerifySettings {
             start: Some(start),
-            ..settings.clone()
-        };
-        let check = self.verify(solver, scene, &trajectory, &settings)?;
-        Some((Phase::new(kind, trajectory), check))
-    }
+            ..settings
+        },
+    })
 }
 
 /// Times and verifies the candidates of a reach, and completes them: the lift, and the way to the place if there is one.
@@ -123,11 +158,6 @@ impl Finish for FinishReach<'_> {
             .clone()
             .unwrap_or_else(|| joint_values(candidate.spline.end(), dof));
         let trajectory = timed_candidate(solver, world, candidate, goal, self.request, &end)?;
-        let settings = reach_settings(self.request);
-        let scene = &world.scene_with_target;
-        let mut verification = self
-            .rejections
-            .verify(solver, scene, &trajectory, &settings)?;
         let mut reach = Phase::new(PhaseKind::Reach, trajectory);
         let grasp = goal
             .grasp
@@ -141,50 +171,57 @@ impl Finish for FinishReach<'_> {
             };
         }
         // A moved grasp must still hold something.
-        if goal.grasp.is_some()
-            && world.target.is_some()
-            && grasp.as_ref().is_some_and(|g| g.width_m.is_none())
-        {
+        if world.target.is_some() && grasp.as_ref().is_some_and(|g| g.width_m.is_none()) {
             return None;
         }
-        let mut phases = vec![reach];
-        let mut placed_world_from_object = None;
-        if let Some(grasp) = &grasp {
-            let mut add = |phase: Phase, check: Verification| {
-                phases.push(phase);
-                verification = worst(verification.clone(), check);
-            };
-            let grasped = candidate.spline.end();
-            let lifted = match self.request.lift_distance_m > 0.0 {
-                false => grasped,
-                true => {
-                    let (phase, check, lifted) = self.lift(solver, world, grasped, grasp)?;
-                    add(phase, check);
-                    lifted
-                }
-            };
-            if let Some(site) = &mut self.site {
-                let transfer = Transfer {
-                    request: self.request,
-                    goal,
-                    grasp,
-                    grasped,
-                    lifted,
-                };
-                let placed = transfer.plan(
-                    solver,
-                    world,
-                    site,
-                    &mut self.rejections,
-                    &mut self.no_carry,
-                )?;
-                placed_world_from_object = Some(placed.world_from_object);
-                placed
-                    .phases
-                    .into_iter()
-                    .for_each(|(phase, check)| add(phase, check));
+        let grasped = candidate.spline.end();
+        let lift = match &grasp {
+            Some(grasp) if self.request.lift_distance_m > 0.0 => {
+                Some(self.lift(world, grasped, grasp)?)
             }
+            _ => None,
+        };
+        let lifted = lift
+            .as_ref()
+            .and_then(|(corners, _)| corners.last().copied())
+            .unwrap_or(grasped);
+        let mut motions = vec![Unverified {
+            phase: reach,
+            scene: &world.scene_with_target,
+            settings: reach_settings(self.request),
+        }];
+        if let Some((corners, settings)) = lift {
+            let kind = PhaseKind::Lift;
+            motions.push(straight_phase(
+                world,
+                &world.scene,
+                kind,
+                &corners,
+                settings,
+            )?);
         }
+        let mut checked = self.rejections.verify(solver, motions)?;
+        let mut placed_world_from_object = None;
+        if let (Some(grasp), Some(site)) = (&grasp, &mut self.site) {
+            let transfer = Transfer {
+                request: self.request,
+                goal,
+                grasp,
+                grasped,
+                lifted,
+            };
+            let placed = transfer.plan(
+                solver,
+                world,
+                site,
+                &mut self.rejections,
+                &mut self.no_carry,
+            )?;
+            placed_world_from_object = Some(placed.world_from_object);
+            checked.extend(placed.phases);
+        }
+        let (phases, checks): (Vec<_>, Vec<_>) = checked.into_iter().unzip();
+        let verification = checks.into_iter().reduce(worst)?;
         Some(Finished {
             phases,
             grasp,
@@ -196,15 +233,14 @@ impl Finish for FinishReach<'_> {
 }
 
 impl FinishReach<'_> {
-    /// The lift: the object hangs on the hand, may touch the fingers, and leaves the surface that carries it. Also gives the
-    /// configuration at its end.
+    /// The lift: the object hangs on the hand, may touch the fingers, and leaves the surface that carries it. Its corners, and what it
+    /// has to keep to.
     fn lift(
-        &mut self,
-        solver: &mut Solver<'_, '_>,
+        &self,
         world: &mut World,
         from: JointRow,
         grasp: &PlannedGrasp,
-    ) -> Option<(Phase, Verification, JointRow)> {
+    ) -> Option<(Vec<JointRow>, VerifySettings)> {
         let mut settings = verify_settings(self.request, &[], true);
         let mut in_scene = None;
         if let Some((object, _)) = &world.target {
@@ -219,15 +255,7 @@ impl FinishReach<'_> {
             }
         }
         let corners = straight::up(world, from, self.request, in_scene.as_ref())?;
-        let (phase, check) = self.rejections.straight_phase(
-            solver,
-            world,
-            &world.scene,
-            PhaseKind::Lift,
-            &corners,
-            &settings,
-        )?;
-        Some((phase, check, corners[corners.len() - 1]))
+        Some((corners, settings))
     }
 }
 

@@ -143,8 +143,9 @@ impl Planner {
     }
 
     fn usable_verifier(&mut self) -> Result<&mut Verifier, PlanError> {
-        self.verifier
+        self.verifiers
             .as_mut()
+            .map(|[verifier, _]| verifier)
             .map_err(|violation| PlanError::Internal {
                 reason: violation.to_string(),
             })

@@ -28,7 +28,7 @@ pub struct Solver<'a, 'b> {
     pub crew: &'a mut Crew,
     /// Tables of meshes and voxel grids.
     pub grids: &'a mut LaneGridCache,
-    pub verifier: &'a mut Verifier,
+    pub verifiers: &'a mut [Verifier; 2],
     pub rng: &'a mut Pcg64Mcg,
     pub session: &'a mut Session<'b>,
     pub timing: StageTiming,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::constraints::always;
-use super::finish::{may_touch, timed_candidate, verify_settings, Rejections};
+use super::finish::{
+    may_touch, straight_phase, timed_candidate, verify_settings, verify_side_by_side, Rejections,
+    Unverified,
+};
 use super::goals::FoundGoal;
 use super::held::HeldObject;
 use super::place::{FoundPlace, PlaceSite};
@@ -34,7 +37,7 @@ pub struct Placed {
     pub world_from_object: Pose,
 }
 
-/// Set-down and retreat of one place.
+/// Set-down and retreat of one place, verified.
 type Ending = Vec<(Phase, Verification)>;
 
 impl Transfer<'_> {
@@ -65,29 +68,42 @@ impl Transfer<'_> {
         let (object, _) = world.target.as_ref()?;
         let pose = &self.grasp.object_from_gripper;
         let held = HeldObject::new(&world.robot, object, pose)?;
-        let places = self.places(solver, world, site);
-        let mut endings: Vec<(FoundPlace, Ending)> = Vec::new();
-        for place in places {
-            if let Some(ending) = self.ending(solver, site, &held, &place, &object.name, rejections)
-            {
-                endings.push((place, ending));
+        let mut places = self.places(solver, world, site);
+        loop {
+            if places.is_empty() {
+                *why = Some(format!("no way to set '{}' down was verified", object.name));
+                return None;
+            }
+            let mut endings = vec![Place::Untried; places.len()];
+            let carried = self.carry(
+                solver,
+                world,
+                site,
+                &held,
+                &places,
+                &mut endings,
+                rejections,
+                why,
+            );
+            if let Some((phases, index)) = carried {
+                let kinematics = &world.robot.kinematics;
+                let q = joint_values(places[index].q(), kinematics.dof());
+                let tool_from_gripper = world.robot.gripper.as_ref()?.tool_from_gripper;
+                return Some(Placed {
+                    phases,
+                    world_from_object: kinematics.tool_pose(&q)
+                        * tool_from_gripper
+                        * pose.inverse(),
+                });
+            }
+            // Without the places that turned out to be none, others get a chance.
+            let before = places.len();
+            let mut bad = endings.iter().map(|e| matches!(e, Place::Bad));
+            places.retain(|_| bad.next() == Some(false));
+            if places.len() == before {
+                return None;
             }
         }
-        if endings.is_empty() {
-            *why = Some(format!("no way to set '{}' down was verified", object.name));
-            return None;
-        }
-        let (carry, index) = self.carry(solver, world, &held, &endings, rejections, why)?;
-        let (place, ending) = endings.swap_remove(index);
-        let mut phases = vec![carry];
-        phases.extend(ending);
-        let kinematics = &world.robot.kinematics;
-        let tool = kinematics.tool_pose(&joint_values(place.q(), kinematics.dof()));
-        let tool_from_gripper = world.robot.gripper.as_ref()?.tool_from_gripper;
-        Some(Placed {
-            phases,
-            world_from_object: tool * tool_from_gripper * pose.inverse(),
-        })
     }
 
     /// The places of the goal; found anew where the grasp energy has moved the grasp.
@@ -108,15 +124,13 @@ impl Transfer<'_> {
     }
 
     /// Down to a place and back out again.
-    fn ending(
+    fn ending<'s>(
         &self,
-        solver: &mut Solver<'_, '_>,
-        site: &PlaceSite,
+        site: &'s PlaceSite,
         held: &HeldObject,
         place: &FoundPlace,
         object: &str,
-        rejections: &mut Rejections,
-    ) -> Option<Ending> {
+    ) -> Option<Vec<Unverified<'s>>> {
         let mut settings = VerifySettings {
             attached: vec![held.attached()],
             ..verify_settings(self.request, &[], true)
@@ -124,40 +138,39 @@ impl Transfer<'_> {
         let carriers = may_touch(object, &site.world.supports);
         settings.allowed.extend(carriers);
         let world = &site.world;
-        let (mut lower, check) = rejections.straight_phase(
-            solver,
-            world,
-            &world.scene,
-            PhaseKind::Lower,
-            &place.lower,
-            &settings,
-        )?;
+        let (scene, kind) = (&world.scene, PhaseKind::Lower);
+        let mut lower = straight_phase(world, scene, kind, &place.lower, settings)?;
         let opening_m = world.robot.gripper.as_ref()?.max_opening_m();
-        lower.gripper_after = GripperAction::Open { width_m: opening_m };
-        let mut ending = vec![(lower, check)];
+        lower.phase.gripper_after = GripperAction::Open { width_m: opening_m };
+        let mut ending = vec![lower];
         if place.retreat.len() > 1 {
-            ending.push(rejections.straight_phase(
-                solver,
+            let (scene, kind) = (&world.scene_with_target, PhaseKind::Retreat);
+            let settings = verify_settings(self.request, &[], false);
+            ending.push(straight_phase(
                 world,
-                &world.scene_with_target,
-                PhaseKind::Retreat,
+                scene,
+                kind,
                 &place.retreat,
-                &verify_settings(self.request, &[], false),
+                settings,
             )?);
         }
         Some(ending)
     }
 
-    /// The way between, with the object as a part of the robot; also the index of the place it goes to.
+    /// The way between, with the object as a part of the robot, and the end at one of the places; with the place's index.
+    #[allow(clippy::too_many_arguments)]
     fn carry(
         &self,
         solver: &mut Solver<'_, '_>,
         world: &World,
+        site: &PlaceSite,
         held: &HeldObject,
-        endings: &[(FoundPlace, Ending)],
+        places: &[FoundPlace],
+        endings: &mut [Place],
         rejections: &mut Rejections,
         why: &mut Option<String>,
-    ) -> Option<((Phase, Verification), usize)> {
+    ) -> Option<(Ending, usize)> {
+        let (object, _) = world.target.as_ref()?;
         let robot = Arc::new(held.robot_with(&world.robot));
         let dof = robot.kinematics.dof();
         let start = joint_values(self.lifted, dof);
@@ -181,7 +194,7 @@ impl Transfer<'_> {
         };
         let mut goals = Vec::new();
         let mut indices = Vec::new();
-        for (index, (place, _)) in endings.iter().enumerate() {
+        for (index, place) in places.iter().enumerate() {
             let clearance = world.checker.clearance(place.above());
             if clearance.scene_m.min(clearance.own_m) > 0.0 {
                 world.limit_self_margin(clearance.own_m);
@@ -200,9 +213,13 @@ impl Transfer<'_> {
             lines: request.num_particles,
             margin_m: request.collision_margin_m,
         };
+        let ending = |index: usize| self.ending(site, held, &places[index], &object.name);
         let mut finish = FinishCarry {
             request: &request,
             goals: &goals,
+            indices: &indices,
+            ending: &ending,
+            endings,
             settings: VerifySettings {
                 attached: vec![held.attached()],
                 ..verify_settings(&request, &request.start, true)
@@ -213,21 +230,33 @@ impl Transfer<'_> {
         if found.is_none() {
             *why = Some("no way between was found for the arm with the object".into());
         }
-        found.map(|(carry, goal)| (carry, indices[goal]))
+        found
     }
 }
 
-/// Times and verifies the candidates of a carry.
+/// What is known of the end at a place.
+#[derive(Clone)]
+enum Place {
+    Untried,
+    Good(Ending),
+    Bad,
+}
+
+/// Times the candidates of a carry, and verifies each with the end at its place.
 struct FinishCarry<'a> {
     request: &'a PlanRequest,
     goals: &'a [FoundGoal],
+    /// Place of each goal.
+    indices: &'a [usize],
+    ending: &'a dyn Fn(usize) -> Option<Vec<Unverified<'a>>>,
+    endings: &'a mut [Place],
     settings: VerifySettings,
     rejections: &'a mut Rejections,
 }
 
 impl Finish for FinishCarry<'_> {
-    /// With the index of the goal.
-    type Output = ((Phase, Verification), usize);
+    /// With the index of the place.
+    type Output = (Ending, usize);
 
     fn finish(
         &mut self,
@@ -235,15 +264,41 @@ impl Finish for FinishCarry<'_> {
         world: &mut World,
         candidate: &Candidate,
     ) -> Option<Self::Output> {
+        let place = self.indices[candidate.goal];
+        if matches!(self.endings[place], Place::Bad) {
+            return None;
+        }
         let end = joint_values(candidate.spline.end(), self.request.start.len());
         let goal = &self.goals[candidate.goal];
         let trajectory = timed_candidate(solver, world, candidate, goal, self.request, &end)?;
-        let check = self
-            .rejections
-            .verify(solver, &world.scene, &trajectory, &self.settings)?;
-        Some((
-            (Phase::new(PhaseKind::Carry, trajectory), check),
-            candidate.goal,
-        ))
+        let mut motions = vec![Unverified {
+            phase: Phase::new(PhaseKind::Carry, trajectory),
+            scene: &world.scene,
+            settings: self.settings.clone(),
+        }];
+        let is_untried = matches!(self.endings[place], Place::Untried);
+        if is_untried {
+            // Until it is verified.
+            self.endings[place] = Place::Bad;
+            motions.extend((self.ending)(place)?);
+        }
+        let checks = verify_side_by_side(solver, &motions);
+        let mut passed = motions.into_iter().zip(checks).map(|(motion, check)| {
+            let check = self.rejections.passed(&motion, check)?;
+            Some((motion.phase, check))
+        });
+        let carry = passed.next()?;
+        let ending: Option<Ending> = passed.collect();
+        if is_untried {
+            self.endings[place] = ending.map_or(Place::Bad, Place::Good);
+        }
+        match &self.endings[place] {
+            Place::Good(ending) => {
+                let mut phases = vec![carry?];
+                phases.extend_from_slice(ending);
+                Some((phases, place))
+            }
+            _ => None,
+        }
     }
 }
