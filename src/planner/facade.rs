@@ -168,11 +168,14 @@ impl Planner {
             goals: &goals,
             site,
             rejections: Rejections::default(),
-            no_carry: None,
         };
         let finished = with_all_awake(|| solver.solve(&mut world, search, &mut finish))?;
         (tries.timing, tries.iterations) = (solver.timing, solver.iterations);
-        match (finished, finish.rejections.nearest, finish.no_carry) {
+        match (
+            finished,
+            finish.rejections.nearest,
+            finish.rejections.no_carry,
+        ) {
             (Some(finished), ..) => Ok(self.report(&world, &goals, finished, tries, session)),
             (None, _, Some(reason)) => Err(PlanError::NoPath { reason }),
             (None, Some(rejected), None) => Err(rejected.into()),

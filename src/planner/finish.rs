@@ -40,10 +40,12 @@ pub struct Rejected {
     pub trajectory: Option<TimedTrajectory>,
 }
 
-/// The candidates of one request that failed verification.
+/// Why candidates of one request failed.
 #[derive(Default)]
 pub struct Rejections {
     pub nearest: Option<Rejected>,
+    /// Why the object could not be carried, from the last candidate that got so far.
+    pub no_carry: Option<String>,
 }
 
 /// A timed motion that is still to be verified.
@@ -138,8 +140,6 @@ pub struct FinishReach<'a> {
     pub goals: &'a [FoundGoal],
     pub site: Option<PlaceSite>,
     pub rejections: Rejections,
-    /// Why the object could not be carried, from the last candidate that got so far.
-    pub no_carry: Option<String>,
 }
 
 impl Finish for FinishReach<'_> {
@@ -210,13 +210,7 @@ impl Finish for FinishReach<'_> {
                 grasped,
                 lifted,
             };
-            let placed = transfer.plan(
-                solver,
-                world,
-                site,
-                &mut self.rejections,
-                &mut self.no_carry,
-            )?;
+            let placed = transfer.plan(solver, world, site, &mut self.rejections)?;
             placed_world_from_object = Some(placed.world_from_object);
             checked.extend(placed.phases);
         }

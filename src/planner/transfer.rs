@@ -41,17 +41,16 @@ pub struct Placed {
 type Ending = Vec<(Phase, Verification)>;
 
 impl Transfer<'_> {
-    /// The whole way, verified; `None` with `why` filled if there is none.
+    /// The whole way, verified; `None` with the reason in `rejections` if there is none.
     pub fn plan(
         &self,
         solver: &mut Solver<'_, '_>,
         world: &World,
         site: &mut PlaceSite,
         rejections: &mut Rejections,
-        why: &mut Option<String>,
     ) -> Option<Placed> {
         let (start, before) = (Instant::now(), solver.timing);
-        let placed = self.search(solver, world, site, rejections, why);
+        let placed = self.search(solver, world, site, rejections);
         solver.timing = before;
         solver.timing.transfer_ms += milliseconds(start);
         placed
@@ -63,47 +62,33 @@ impl Transfer<'_> {
         world: &World,
         site: &mut PlaceSite,
         rejections: &mut Rejections,
-        why: &mut Option<String>,
     ) -> Option<Placed> {
         let (object, _) = world.target.as_ref()?;
         let pose = &self.grasp.object_from_gripper;
         let held = HeldObject::new(&world.robot, object, pose)?;
         let mut places = self.places(solver, world, site);
-        loop {
-            if places.is_empty() {
-                *why = Some(format!("no way to set '{}' down was verified", object.name));
-                return None;
-            }
-            let mut endings = vec![Place::Untried; places.len()];
-            let carried = self.carry(
-                solver,
-                world,
-                site,
-                &held,
-                &places,
-                &mut endings,
-                rejections,
-                why,
-            );
-            if let Some((phases, index)) = carried {
-                let kinematics = &world.robot.kinematics;
-                let q = joint_values(places[index].q(), kinematics.dof());
-                let tool_from_gripper = world.robot.gripper.as_ref()?.tool_from_gripper;
-                return Some(Placed {
-                    phases,
-                    world_from_object: kinematics.tool_pose(&q)
-                        * tool_from_gripper
-                        * pose.inverse(),
-                });
-            }
-            // Without the places that turned out to be none, others get a chance.
-            let before = places.len();
-            let mut bad = endings.iter().map(|e| matches!(e, Place::Bad));
-            places.retain(|_| bad.next() == Some(false));
-            if places.len() == before {
-                return None;
+        while !places.is_empty() {
+            match self.carry(solver, world, site, &held, &places, rejections) {
+                Ok((phases, index)) => {
+                    let kinematics = &world.robot.kinematics;
+                    let q = joint_values(places[index].q(), kinematics.dof());
+                    let tool_from_gripper = world.robot.gripper.as_ref()?.tool_from_gripper;
+                    let world_from_gripper = kinematics.tool_pose(&q) * tool_from_gripper;
+                    return Some(Placed {
+                        phases,
+                        world_from_object: world_from_gripper * pose.inverse(),
+                    });
+                }
+                Err(bad) if bad.is_empty() => return None,
+                // Without them, others get a chance.
+                Err(bad) => {
+                    let mut index = 0..;
+                    places.retain(|_| index.next().is_none_or(|i| !bad.contains(&i)));
+                }
             }
         }
+        rejections.no_carry = Some(format!("no way to set '{}' down was verified", object.name));
+        None
     }
 
     /// The places of the goal; found anew where the grasp energy has moved the grasp.
@@ -129,14 +114,12 @@ impl Transfer<'_> {
         site: &'s PlaceSite,
         held: &HeldObject,
         place: &FoundPlace,
-        object: &str,
     ) -> Option<Vec<Unverified<'s>>> {
-        let mut settings = VerifySettings {
-            attached: vec![held.attached()],
-            ..verify_settings(self.request, &[], true)
-        };
-        let carriers = may_touch(object, &site.world.supports);
+        let mut settings = verify_settings(self.request, &[], true);
+        let attached = held.attached();
+        let carriers = may_touch(&attached.name, &site.world.supports);
         settings.allowed.extend(carriers);
+        settings.attached.push(attached);
         let world = &site.world;
         let (scene, kind) = (&world.scene, PhaseKind::Lower);
         let mut lower = straight_phase(world, scene, kind, &place.lower, settings)?;
@@ -158,7 +141,9 @@ impl Transfer<'_> {
     }
 
     /// The way between, with the object as a part of the robot, and the end at one of the places; with the place's index.
-    #[allow(clippy::too_many_arguments)]
+    ///
+    /// # Errors
+    /// The places whose end does not verify.
     fn carry(
         &self,
         solver: &mut Solver<'_, '_>,
@@ -166,11 +151,8 @@ impl Transfer<'_> {
         site: &PlaceSite,
         held: &HeldObject,
         places: &[FoundPlace],
-        endings: &mut [Place],
         rejections: &mut Rejections,
-        why: &mut Option<String>,
-    ) -> Option<(Ending, usize)> {
-        let (object, _) = world.target.as_ref()?;
+    ) -> Result<(Ending, usize), Vec<usize>> {
         let robot = Arc::new(held.robot_with(&world.robot));
         let dof = robot.kinematics.dof();
         let start = joint_values(self.lifted, dof);
@@ -188,8 +170,8 @@ impl Transfer<'_> {
         let mut world = match prepared {
             Ok(world) => world,
             Err(error) => {
-                *why = Some(format!("where the object is lifted: {error}"));
-                return None;
+                rejections.no_carry = Some(format!("where the object is lifted: {error}"));
+                return Err(Vec::new());
             }
         };
         let mut goals = Vec::new();
@@ -202,41 +184,46 @@ impl Transfer<'_> {
                 goals.push(FoundGoal::at(place.above(), clearance));
                 indices.push(index);
             } else if let Some(contact) = world.checker.nearest_contact(place.above(), false) {
-                *why = Some(format!("above the place: {contact}"));
+                rejections.no_carry = Some(format!("above the place: {contact}"));
             }
         }
         if goals.is_empty() {
-            return None;
+            return Err(Vec::new());
         }
         let search = Search {
             goals: &goals,
             lines: request.num_particles,
             margin_m: request.collision_margin_m,
         };
-        let ending = |index: usize| self.ending(site, held, &places[index], &object.name);
+        let ending = |index: usize| self.ending(site, held, &places[index]);
         let mut finish = FinishCarry {
             request: &request,
             goals: &goals,
             indices: &indices,
             ending: &ending,
-            endings,
+            endings: vec![PlaceEnd::Untried; places.len()],
             settings: VerifySettings {
                 attached: vec![held.attached()],
                 ..verify_settings(&request, &request.start, true)
             },
             rejections,
         };
-        let found = solver.solve(&mut world, search, &mut finish).ok()?;
-        if found.is_none() {
-            *why = Some("no way between was found for the arm with the object".into());
-        }
-        found
+        let Ok(found) = solver.solve(&mut world, search, &mut finish) else {
+            return Err(Vec::new()); // Cancelled or out of time, which the session knows.
+        };
+        found.ok_or_else(|| {
+            let is_bad = |&i: &usize| matches!(finish.endings[i], PlaceEnd::Bad);
+            let bad = (0..places.len()).filter(is_bad).collect();
+            let reason = "no way between was found for the arm with the object";
+            finish.rejections.no_carry = Some(reason.into());
+            bad
+        })
     }
 }
 
 /// What is known of the end at a place.
 #[derive(Clone)]
-enum Place {
+enum PlaceEnd {
     Untried,
     Good(Ending),
     Bad,
@@ -249,7 +236,7 @@ struct FinishCarry<'a> {
     /// Place of each goal.
     indices: &'a [usize],
     ending: &'a dyn Fn(usize) -> Option<Vec<Unverified<'a>>>,
-    endings: &'a mut [Place],
+    endings: Vec<PlaceEnd>,
     settings: VerifySettings,
     rejections: &'a mut Rejections,
 }
@@ -265,7 +252,7 @@ impl Finish for FinishCarry<'_> {
         candidate: &Candidate,
     ) -> Option<Self::Output> {
         let place = self.indices[candidate.goal];
-        if matches!(self.endings[place], Place::Bad) {
+        if matches!(self.endings[place], PlaceEnd::Bad) {
             return None;
         }
         let end = joint_values(candidate.spline.end(), self.request.start.len());
@@ -276,10 +263,10 @@ impl Finish for FinishCarry<'_> {
             scene: &world.scene,
             settings: self.settings.clone(),
         }];
-        let is_untried = matches!(self.endings[place], Place::Untried);
+        let is_untried = matches!(self.endings[place], PlaceEnd::Untried);
         if is_untried {
             // Until it is verified.
-            self.endings[place] = Place::Bad;
+            self.endings[place] = PlaceEnd::Bad;
             motions.extend((self.ending)(place)?);
         }
         let checks = verify_side_by_side(solver, &motions);
@@ -290,10 +277,10 @@ impl Finish for FinishCarry<'_> {
         let carry = passed.next()?;
         let ending: Option<Ending> = passed.collect();
         if is_untried {
-            self.endings[place] = ending.map_or(Place::Bad, Place::Good);
+            self.endings[place] = ending.map_or(PlaceEnd::Bad, PlaceEnd::Good);
         }
         match &self.endings[place] {
-            Place::Good(ending) => {
+            PlaceEnd::Good(ending) => {
                 let mut phases = vec![carry?];
                 phases.extend_from_slice(ending);
                 Some((phases, place))
