@@ -263,6 +263,8 @@ fn whole_fingers_close_on_a_mesh_as_on_the_solid_it_was_made_of() {
 /// What the filter of grasps takes for the fingers must not be smaller than what the verifier takes for them.
 #[test]
 fn the_gripper_file_covers_the_fingers_of_the_robots() {
+    // Points along each side of a finger's box.
+    const N: usize = 9;
     for robot in ["panda", "fr3"] {
         let (urdf, settings) = (format!("urdf/{robot}.urdf"), format!("config/{robot}.yaml"));
         let model = RobotModel::load(urdf.as_ref(), settings.as_ref()).unwrap();
@@ -289,13 +291,14 @@ fn the_gripper_file_covers_the_fingers_of_the_robots() {
                     panic!("{}: a finger of boxes", joint.child.link);
                 };
                 let open = 0.5 * gripper.max_opening_m;
-                for corner in 0..8 {
+                for point in 0..N.pow(3) {
                     let place = [0, 1, 2].map(|a| {
-                        let side = if corner >> a & 1 == 0 { -0.5 } else { 0.5 };
+                        let step = point / N.pow(a as u32) % N;
+                        let share = step as f64 / (N - 1) as f64 - 0.5;
                         joint.origin.xyz[a]
                             + open * joint.axis.xyz[a]
                             + body.origin.xyz[a]
-                            + side * size[a]
+                            + share * size[a]
                     });
                     let off_m = outside_m(place);
                     assert!(off_m < 0.001, "{}: {place:?} by {off_m}", joint.child.link);
@@ -303,7 +306,7 @@ fn the_gripper_file_covers_the_fingers_of_the_robots() {
                 }
             }
         }
-        assert_eq!(checked, 2 * 4 * 8);
+        assert_eq!(checked, 2 * 4 * N.pow(3));
     }
 }
 

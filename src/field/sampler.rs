@@ -55,7 +55,8 @@ pub struct SamplerSettings {
     pub contact_cone_deg: f64,
     /// The filter closes the fingers' whole faces too, inside this half angle, deg; 0: the pads alone, which is quicker.
     pub face_cone_deg: f64,
-    /// How far the gripper's surface may overlap the object before the filter counts it as touching, m.
+    /// How far the gripper's surface may overlap the object before the filter counts it as touching, m. A guessed surface is kept off
+    /// by a millimetre at least.
     pub tolerance_m: f64,
     /// Grasps nearer to a better one than this, m and rad both, are dropped. Zero keeps all.
     pub distinct_m: f64,

@@ -85,24 +85,24 @@ impl Rejections {
         let checks = verify_side_by_side(solver, &motions);
         let checked = motions.into_iter().zip(checks);
         checked
-            .map(|(motion, check)| Some((motion.phase.clone(), self.passed(&motion, check)?)))
+            .map(|(motion, check)| self.passed(motion, check))
             .collect()
     }
 
-    /// The figures of a motion that passed; remembers the first violation.
+    /// A motion that passed, with its figures; remembers the first violation.
     pub fn passed(
         &mut self,
-        motion: &Unverified,
+        motion: Unverified,
         check: Result<Verification, Violation>,
-    ) -> Option<Verification> {
+    ) -> Option<(Phase, Verification)> {
         match (check, &mut self.nearest) {
-            (Ok(verification), _) => return Some(verification),
+            (Ok(verification), _) => return Some((motion.phase, verification)),
             (Err(_), Some(known)) => known.tried += 1,
             (Err(violation), nearest) => {
                 *nearest = Some(Rejected {
                     tried: 1,
                     violation,
-                    trajectory: Some(motion.phase.trajectory.clone()),
+                    trajectory: Some(motion.phase.trajectory),
                 });
             }
         }

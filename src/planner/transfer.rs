@@ -270,10 +270,8 @@ impl Finish for FinishCarry<'_> {
             motions.extend((self.ending)(place)?);
         }
         let checks = verify_side_by_side(solver, &motions);
-        let mut passed = motions.into_iter().zip(checks).map(|(motion, check)| {
-            let check = self.rejections.passed(&motion, check)?;
-            Some((motion.phase, check))
-        });
+        let checked = motions.into_iter().zip(checks);
+        let mut passed = checked.map(|(motion, check)| self.rejections.passed(motion, check));
         let carry = passed.next()?;
         let ending: Option<Ending> = passed.collect();
         if is_untried {
