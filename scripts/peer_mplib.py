@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from mplib import Planner, Pose
+from mplib import Planner, Pose, set_global_seed
 from mplib.collision_detection import fcl
 
 from trajectory_file import ACCELERATION, DOF, VELOCITY, problems
@@ -85,7 +85,7 @@ def ours(args, threads):
 
 def main():
     args = options()
-    np.random.seed(args.seed)
+    set_global_seed(args.seed)
     print("| planner | success | p50 / p95 / p98 / max ms | mplib / this, p50 | duration s | path rad |\n|---|---|---|---|---|---|")
     peer = Peer(args)
     times_ms, durations_s, paths_rad = [], [], []
