@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use diffusion_field_planner::data::{Category, ProceduralObject};
 use diffusion_field_planner::field::{GraspNetwork, ObjectModel};
@@ -367,11 +368,20 @@ fn places_that_cannot_be_say_why() {
     let error = plan(&request(vec![], away, from)).unwrap_err();
     assert_eq!(error.code(), 931, "{error}");
     // A deadline in the middle of the search says what it came to.
+    let time_limit = Duration::from_millis(60);
     let hurried = PlanRequest {
-        time_limit: std::time::Duration::from_millis(60),
+        time_limit,
         ..cup_into_a_cabinet()
     };
-    let error = plan(&hurried).unwrap_err();
+    let mut sleep = Some(time_limit);
+    let sleep_at_first = &mut |_: &Progress| {
+        if let Some(limit) = sleep.take() {
+            std::thread::sleep(limit);
+        }
+        ControlFlow::Continue(())
+    };
+    let mut planner = Planner::new(panda(), PlannerSettings::default());
+    let error = planner.plan(&hurried, sleep_at_first).unwrap_err();
     assert_eq!(error.code(), 935, "{error}");
     assert!(error.to_string().contains("'cup': of"), "{error}");
 

@@ -127,6 +127,7 @@ fn the_grasp_energy_moves_the_end_and_only_where_it_may() {
         check: &mut AcceptAll,
         observe: &mut |_| ControlFlow::Continue(()),
         candidates: Vec::new(),
+        unchecked: Vec::new(),
         steps: 0,
     };
     annealed_langevin(&mut run, &mut particles).unwrap();

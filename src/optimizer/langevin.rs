@@ -42,12 +42,16 @@ pub struct Run<'a, R: Rng> {
     pub observe: &'a mut dyn FnMut(&Report) -> ControlFlow<()>,
     /// Accepted motions, each shorter than the one before.
     pub candidates: Vec<Candidate>,
+    /// Shorter ones that the fine check has not seen, each shorter than the one before.
+    pub unchecked: Vec<Candidate>,
     /// Steps of all particles.
     pub steps: u32,
 }
 
 /// A candidate must be this much shorter than the best to be worth a fine check.
 const WORTH_CHECKING: f32 = 0.995;
+/// At least after so many iterations those on offer are checked: what the check refuses must not keep longer ones from being found.
+const CHECK_PERIOD: usize = 8;
 /// The best duration must fall by this share to count as progress.
 const PROGRESS: f32 = 0.997;
 /// Spacing shrinks above, grows below these excess clearances [m].
@@ -59,11 +63,10 @@ const NEARLY_INSIDE: f32 = 1.01;
 const FAR_OUTSIDE: f32 = 1.05;
 
 impl<R: Rng> Run<'_, R> {
-    /// Duration of the best candidate [s].
+    /// Duration of the shortest candidate, checked or not [s].
     pub fn best_duration_s(&self) -> f32 {
-        self.candidates
-            .last()
-            .map_or(f32::INFINITY, Candidate::duration_s)
+        let best = self.unchecked.last().or(self.candidates.last());
+        best.map_or(f32::INFINITY, Candidate::duration_s)
     }
 
     /// One step of every living particle.
@@ -98,18 +101,25 @@ impl<R: Rng> Run<'_, R> {
         }
     }
 
-    /// Keeps the motion before the last step as a candidate if the fine check accepts it.
-    pub(super) fn offer(&mut self, particle: &Particle) -> bool {
-        let accepted = self.check.accepts(&particle.before, particle.goal);
-        if accepted {
-            self.candidates.push(Candidate {
-                spacing_s: particle.duration_s / particle.spline.spans() as f32,
-                spline: particle.before.clone(),
-                goal: particle.goal,
-                origin: particle.origin,
-            });
+    /// Keeps the motion before the last step for the fine check.
+    pub(super) fn offer(&mut self, particle: &Particle) {
+        self.unchecked.push(Candidate {
+            spacing_s: particle.duration_s / particle.spline.spans() as f32,
+            spline: particle.before.clone(),
+            goal: particle.goal,
+            origin: particle.origin,
+        });
+    }
+
+    /// Puts the shortest motion that passes the fine check among the candidates, and drops the other unchecked ones. One check takes as
+    /// long as a step, and while the time shrinks nearly every step finds a shorter motion, so not each of them is checked.
+    pub fn check_offers(&mut self) {
+        while let Some(offer) = self.unchecked.pop() {
+            if self.check.accepts(&offer.spline, offer.goal) {
+                self.candidates.push(offer);
+                self.unchecked.clear();
+            }
         }
-        accepted
     }
 
     pub(super) fn report(&mut self, iteration: usize, share: f32) -> Result<(), Interrupted> {
@@ -159,6 +169,10 @@ pub fn annealed_langevin<R: Rng>(
             stalled = 0;
         } else if last_best.is_finite() {
             stalled += 1;
+        }
+        if stalled > 0 || (iteration + 1) % CHECK_PERIOD == 0 {
+            run.check_offers();
+            last_best = last_best.max(run.best_duration_s());
         }
         if iteration >= settings.min_iterations && stalled >= settings.patience {
             break;

@@ -30,6 +30,7 @@ pub enum Pass {
     Refine,
 }
 
+#[derive(Clone)]
 pub(super) struct Term {
     pub cost: Arc<dyn Cost>,
     pub weight: f32,
@@ -37,6 +38,7 @@ pub(super) struct Term {
 }
 
 /// All terms with their weights, and the robot they act on.
+#[derive(Clone)]
 pub struct Objective {
     pub robot: Arc<RobotModel>,
     pub limits: MotionLimits,

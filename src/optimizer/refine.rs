@@ -28,6 +28,7 @@ pub fn refine<R: Rng>(run: &mut Run<'_, R>, particles: &mut [Particle]) -> Resul
     let count = order.len() as f32;
     for (done, &index) in order.iter().enumerate() {
         refine_one(run, &mut particles[index], done as f32 / count, 1.0 / count)?;
+        run.check_offers();
     }
     Ok(())
 }

@@ -3,14 +3,14 @@
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
-use super::branches::{Branch, BranchSearch};
 use super::error::{GraspCounts, PlanError};
 use super::goals::{with_fixed_twins, FoundGoal};
+use super::grasp_try::{Candidate, GraspTries, NoGoal};
 use super::grasps::{self, GraspOffer};
 use super::hand;
 use super::held::HeldObject;
 use super::joint_ends::{JointEnd, JointSearch};
-use super::place::{NoPlace, PlaceSite};
+use super::place::PlaceSite;
 use super::request::{Goal, PlanRequest};
 use super::result::Stage;
 use super::session::Session;
@@ -19,18 +19,12 @@ use super::straight;
 use super::world::World;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
-use crate::optimizer::GoalPoint;
 use crate::scene::LaneGridCache;
-use crate::trajectory::JointRow;
 
 /// Extra lower-bound time that the worst offered grasp is worth against the best one [s].
 const RANK_TIME_S: f32 = 0.3;
 /// Grasps are tried in slices of this many, until enough goals are found.
 const SLICE: usize = 16;
-/// Batches of sixteen seeds for each half-turn of a grasp.
-const BATCHES: usize = 2;
-/// Shares of the approach that are tried in turn: between shelves a short one must do.
-const APPROACH_SHARES: [f64; 3] = [1.0, 0.5, 0.25];
 
 /// Where grasps of an object come from. Each is asked only where none of those before it can be used.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,16 +48,6 @@ impl Source {
         Self::WithArm,
         Self::Drawn,
     ];
-}
-
-/// A grasp to be tried.
-enum Candidate {
-    /// The arm is to be brought to one of these: a grasp and its half-turn.
-    Hand(Vec<GraspOffer>),
-    /// Found together with the configuration of the arm at the object.
-    Arm(JointEnd),
-    /// The same at the place.
-    ArmAtPlace(JointEnd),
 }
 
 /// One search for goals at grasps.
@@ -210,24 +194,22 @@ impl GraspSearch<'_, '_> {
     /// Goals among ranked candidates (0: the best, 1: the worst).
     fn among(
         &mut self,
-        candidates: impl Iterator<Item = (f32, Candidate)>,
+        ranked: impl Iterator<Item = (f32, Candidate)>,
     ) -> Result<Vec<FoundGoal>, PlanError> {
+        let (ranks, candidates): (Vec<f32>, Vec<Candidate>) = ranked.unzip();
         let mut found: Vec<(f32, FoundGoal)> = Vec::new();
-        for (tried, (rank, candidate)) in candidates.enumerate() {
+        let mut tries = GraspTries::new(self.request, self.settings, self.world, self.site);
+        for (ranks, slice) in ranks.chunks(SLICE).zip(candidates.chunks(SLICE)) {
             self.session.checkpoint(Stage::Sample, 0.05)?;
-            if tried % SLICE == 0 && found.len() >= 2 * self.settings.goal_branches {
+            if found.len() >= 2 * self.settings.goal_branches {
                 break;
             }
-            let (best, place) = match candidate {
-                Candidate::Hand(variants) => (self.reach_grasp(&variants), None),
-                Candidate::Arm(end) => (self.reach_end(&end), None),
-                Candidate::ArmAtPlace(end) => (self.reach_grasp(&[end.offer]), Some(end.branch.q)),
-            };
-            let Some((time_s, mut goal)) = best else {
-                continue;
-            };
-            if let Some(carry_s) = self.find_places(&mut goal, place.as_slice()) {
-                found.push((time_s + carry_s + RANK_TIME_S * rank, goal));
+            for (rank, tried) in ranks.iter().zip(tries.all(slice, self.rng)) {
+                self.reached |= !matches!(tried, Err(NoGoal::Unreachable));
+                match tried {
+                    Ok((time_s, goal)) => found.push((time_s + RANK_TIME_S * rank, goal)),
+                    Err(reason) => reason.count(&mut self.counts),
+                }
             }
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -246,23 +228,6 @@ impl GraspSearch<'_, '_> {
         Ok(with_fixed_twins(chosen))
     }
 
-    /// Finds where the object can be put down with a grasp (`near` configurations, if some are known); the least time to there [s],
-    /// 0 where it has no place.
-    fn find_places(&mut self, goal: &mut FoundGoal, near: &[JointRow]) -> Option<f32> {
-        let (Some(site), Some((object, _)), Some(grasp)) =
-            (&mut *self.site, self.request.goal.target(), &goal.grasp)
-        else {
-            return Some(0.0);
-        };
-        let pose = &grasp.object_from_gripper;
-        match site.find(self.request, object, pose, goal.point.q, near, self.rng) {
-            Ok(places) => goal.places = places,
-            Err(NoPlace::Unreachable) => self.counts.place_unreachable += 1,
-            Err(NoPlace::Blocked) => self.counts.place_blocked += 1,
-        }
-        goal.places.first().map(|place| place.time_s)
-    }
-
     /// Whether the object can be lifted from a grasp. Where it is only lifted, the verifier alone looks at the object itself.
     fn lifts(&mut self, goal: &FoundGoal) -> bool {
         if self.request.lift_distance_m == 0.0 {
@@ -276,137 +241,6 @@ impl GraspSearch<'_, '_> {
             _ => None,
         };
         straight::up(self.world, goal.point.q, self.request, held.as_ref()).is_some()
-    }
-
-    /// The fastest way to reach one of the variants of a grasp, and the lower bound of its time [s]; counts why there is none.
-    fn reach_grasp(&mut self, variants: &[GraspOffer]) -> Option<(f32, FoundGoal)> {
-        let robot = self.world.robot.clone();
-        let gripper = robot.gripper.as_ref()?;
-        let world_from_object = self.request.goal.world_from_object();
-        let (mut reached, mut breaks) = (false, false);
-        let mut best: Option<(f32, FoundGoal)> = None;
-        for offer in variants {
-            let world_from_gripper = world_from_object * offer.object_from_gripper;
-            let world_from_tool = world_from_gripper * gripper.tool_from_gripper.inverse();
-            let mut search = BranchSearch::new(self.world, world_from_tool);
-            search.target_may_touch = true;
-            for _ in 0..BATCHES {
-                search.batch(self.world, self.rng);
-            }
-            reached |= search.converged > 0;
-            self.reached |= reached;
-            breaks |= search.breaking.is_some();
-            for reached in search.best(2) {
-                if self.breaks_when_holding(reached.q) {
-                    breaks = true;
-                    continue;
-                }
-                if best.as_ref().is_some_and(|(t, _)| *t <= reached.time_s) {
-                    continue;
-                }
-                let branch = Branch::at(self.world, reached);
-                if let Some(pregrasp) = self.approach_start(&world_from_gripper, &branch) {
-                    best = Some((branch.time_s, self.found(offer, &branch, pregrasp)));
-                }
-            }
-        }
-        if best.is_none() {
-            if breaks {
-                self.counts.against_constraint += 1;
-            } else if reached {
-                self.counts.in_collision += 1;
-            } else {
-                self.counts.unreachable += 1;
-            }
-        }
-        best
-    }
-
-    /// The same for a configuration that is known.
-    fn reach_end(&mut self, end: &JointEnd) -> Option<(f32, FoundGoal)> {
-        if self.breaks_when_holding(end.branch.q) {
-            self.counts.against_constraint += 1;
-            return None;
-        }
-        let world_from_gripper =
-            self.request.goal.world_from_object() * end.offer.object_from_gripper;
-        let pregrasp = self.approach_start(&world_from_gripper, &end.branch);
-        if pregrasp.is_none() {
-            self.counts.in_collision += 1;
-        }
-        let goal = self.found(&end.offer, &end.branch, pregrasp?);
-        Some((end.branch.time_s, goal))
-    }
-
-    /// The object is in the hand from the grasp on.
-    fn breaks_when_holding(&mut self, q: JointRow) -> bool {
-        let world = &mut *self.world;
-        world.checker.slack_m(&world.holding_rules, q) < 0.0
-    }
-
-    fn found(
-        &mut self,
-        offer: &GraspOffer,
-        branch: &Branch,
-        pregrasp: Option<JointRow>,
-    ) -> FoundGoal {
-        let goal = &self.request.goal;
-        let world_from_gripper = goal.world_from_object() * offer.object_from_gripper;
-        let entry = self
-            .world
-            .checker
-            .obstacle_clearance(pregrasp.unwrap_or(branch.q));
-        let at_rest = FoundGoal::at(branch.q, branch.clearance());
-        FoundGoal {
-            point: GoalPoint {
-                movable: self.settings.joint_grasp && matches!(goal, Goal::Grasp { .. }),
-                world_from_gripper: Some(world_from_gripper.cast()),
-                ..at_rest.point
-            },
-            pregrasp,
-            entry_clearance_m: entry.scene_m.min(entry.target_m),
-            grasp: Some(*offer),
-            ..at_rest
-        }
-    }
-
-    /// Configuration at the start of the straight approach (`Some(None)` if none is asked for), or `None` if there is none
-    /// free of collision with a free way to the grasp.
-    fn approach_start(
-        &mut self,
-        world_from_gripper: &Pose,
-        branch: &Branch,
-    ) -> Option<Option<JointRow>> {
-        if self.request.approach_distance_m == 0.0 {
-            return Some(None);
-        }
-        APPROACH_SHARES
-            .iter()
-            .map(|share| share * self.request.approach_distance_m)
-            .find_map(|distance_m| self.approach_from(world_from_gripper, branch, distance_m))
-            .map(Some)
-    }
-
-    fn approach_from(
-        &mut self,
-        world_from_gripper: &Pose,
-        branch: &Branch,
-        distance_m: f64,
-    ) -> Option<JointRow> {
-        // The whole approach is one branch of the inverse kinematics; a larger change of joints is a swing.
-        const LARGEST_CHANGE_RAD: f32 = 1.0;
-        let robot = self.world.robot.clone();
-        let gripper = robot.gripper.as_ref()?;
-        let back = Pose::translation(0.0, 0.0, -distance_m);
-        let world_from_tool = world_from_gripper * back * gripper.tool_from_gripper.inverse();
-        let mut search = BranchSearch::near(self.world, world_from_tool, branch.q);
-        search.batch(self.world, self.rng);
-        let pregrasp = search.best(1).first()?.q;
-        let way = branch.q - pregrasp;
-        if (way * way).reduce_add().sqrt() > LARGEST_CHANGE_RAD * (1.0 + distance_m as f32 * 5.0) {
-            return None;
-        }
-        straight::is_free_towards(self.world, pregrasp, branch).then_some(pregrasp)
     }
 
     /// Whether it is the distance that most grasps fail at.

@@ -12,6 +12,7 @@ mod facade;
 mod finish;
 mod goals;
 mod grasp_goals;
+mod grasp_try;
 mod grasps;
 mod hand;
 mod held;

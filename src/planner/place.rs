@@ -30,6 +30,7 @@ const RETREAT_SHARES: [f64; 3] = [1.0, 0.5, 0.25];
 const DEEPEST_M: f64 = 0.005;
 
 /// The place of one request.
+#[derive(Clone)]
 pub struct PlaceSite {
     /// The scene with the object at its place.
     pub world: World,

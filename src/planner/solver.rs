@@ -179,16 +179,19 @@ impl Solver<'_, '_> {
             check: &mut check,
             observe: &mut observe,
             candidates: Vec::new(),
+            unchecked: Vec::new(),
             steps: 0,
         };
         let start = Instant::now();
         let annealed = annealed_langevin(&mut run, particles);
+        run.check_offers();
         self.timing.anneal_ms += milliseconds(start);
         refining.set(true);
         let start = Instant::now();
         if annealed.is_ok() {
             // An interruption is recorded in the session, and what was found before it still counts.
             let _: Result<(), Interrupted> = refine(&mut run, particles);
+            run.check_offers();
         }
         self.timing.refine_ms += milliseconds(start);
         self.iterations += run.steps;

@@ -22,6 +22,7 @@ use crate::scene::{LaneGridCache, LaneScene, Scene, SceneObject, Shape};
 use crate::trajectory::{rest_to_rest_duration_s, JointRow, MotionLimits, MovingStart, StartJoint};
 
 /// Everything the later stages read; made once a request.
+#[derive(Clone)]
 pub struct World {
     pub robot: Arc<RobotModel>,
     pub objective: Objective,
@@ -46,7 +47,7 @@ pub struct World {
     /// Pairs that may touch.
     pub allowed_collisions: Vec<(String, String)>,
     /// Energy of the object to be grasped, where a field chooses the grasp.
-    pub grasp: Option<GraspEnergy>,
+    pub grasp: Option<Arc<GraspEnergy>>,
     /// What is being executed while a new motion is planned: its remainder gives seeds and a goal.
     pub running: Option<Running>,
     /// The object to be grasped and its pose.
@@ -184,7 +185,7 @@ impl World {
             holding_rules,
             constraints: request.constraints.clone(),
             allowed_collisions: request.allowed_collisions.clone(),
-            grasp: grasp_energy(&request.goal),
+            grasp: grasp_energy(&request.goal).map(Arc::new),
             running: None,
             target: request
                 .goal

@@ -74,10 +74,10 @@ pub(super) struct Bodies {
 #[derive(Default)]
 pub(super) struct Collider {
     pub bodies: Bodies,
-    /// Pairs with an obstacle.
-    world: ScanState,
+    /// Pairs with an obstacle, in two lanes.
+    world: [ScanState; 2],
     /// Pairs of links and held objects.
-    robot: ScanState,
+    robot: [ScanState; 2],
 }
 
 impl Bodies {
@@ -139,8 +139,8 @@ impl Bodies {
             .inv_mul(moving.world_from_frame(links))
     }
 
-    /// The pairs of a sort, those first that are nearest at the ends of the motion.
-    pub fn nearest_first(&self, with_world: bool, timeline: &Timeline) -> Vec<usize> {
+    /// The pairs of a sort with both ends of the motion, those first that are nearest then: pair and moment.
+    pub fn nearest_first(&self, with_world: bool, timeline: &Timeline) -> Vec<(usize, usize)> {
         let whole = timeline.interval(WHOLE);
         // A bound by spheres.
         let distance_at_least = |pair: usize, moment: usize| {
@@ -150,14 +150,12 @@ impl Bodies {
             fixed.distance_at_least(center, moving.radius_m) - fixed.margin_m - moving.margin_m
         };
         let pairs = (0..self.pairs.len()).filter(|&pair| self.pairs[pair].with_world == with_world);
-        let mut order: Vec<(f64, usize)> = pairs
-            .map(|pair| {
-                let at = |moment| distance_at_least(pair, moment);
-                (at(whole.from).min(at(whole.to)), pair)
-            })
+        let ends = pairs.flat_map(|pair| [(pair, whole.from), (pair, whole.to)]);
+        let mut order: Vec<(f64, (usize, usize))> = ends
+            .map(|(pair, moment)| (distance_at_least(pair, moment), (pair, moment)))
             .collect();
         order.sort_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
-        order.into_iter().map(|(_, pair)| pair).collect()
+        order.into_iter().map(|(_, end)| end).collect()
     }
 
     /// Names of the two solids of a pair.
@@ -168,13 +166,13 @@ impl Bodies {
 }
 
 impl Collider {
-    /// Checks all pairs over the whole motion; both sorts have a chain for themselves.
+    /// Checks all pairs over the whole motion; both lanes of both sorts have a chain for themselves.
     ///
     /// # Errors
     /// A violation; one with an obstacle, if there are both.
     pub fn run(
         &mut self,
-        chains: &mut [LinkChain; 2],
+        chains: &mut [[LinkChain; 2]; 2],
         samples: &Samples,
         motion: &dyn Motion,
         settings: &VerifySettings,
@@ -195,24 +193,25 @@ impl Collider {
 
     /// The smallest distance to an obstacle.
     pub fn nearest_world(&self) -> &Nearest {
-        &self.world.nearest
+        &nearest(&self.world).nearest
     }
 
     /// The smallest distance between links that may not touch.
     pub fn nearest_robot(&self) -> &Nearest {
-        &self.robot.nearest
+        &nearest(&self.robot).nearest
     }
 
     /// Where the last motion was nearest to an obstacle.
     pub fn nearest_obstacle(&self) -> Option<NearestObstacle> {
+        let state = nearest(&self.world);
         let Nearest {
             distance_m,
             pair,
             moment,
-        } = self.world.nearest;
+        } = state.nearest;
         let pair = &self.bodies.pairs[pair?];
         let (link, object) = (&self.bodies.solids[pair.a], &self.bodies.solids[pair.b]);
-        let links = self.world.timeline.poses(moment);
+        let links = state.timeline.poses(moment);
         let points = nearest_points(link, object, links, distance_m);
         Some(NearestObstacle {
             link: link.name.clone(),
@@ -223,11 +222,23 @@ impl Collider {
 
     /// Configurations that were looked at.
     pub fn checked_states(&self) -> usize {
-        self.world.timeline.moment_count() + self.robot.timeline.moment_count()
+        self.lanes().map(|lane| lane.timeline.moment_count()).sum()
     }
 
     /// Distances that were measured.
     pub fn checked_distances(&self) -> usize {
-        self.world.checked_distances + self.robot.checked_distances
+        self.lanes().map(|lane| lane.checked_distances).sum()
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = &ScanState> {
+        self.world.iter().chain(&self.robot)
+    }
+}
+
+/// The lane that found the smaller distance.
+fn nearest([first, second]: &[ScanState; 2]) -> &ScanState {
+    match second.nearest.distance_m < first.nearest.distance_m {
+        true => second,
+        false => first,
     }
 }

@@ -261,8 +261,9 @@ pub enum Violation {
 
 /// The check, with the robot's shapes and its chain prepared and its memory kept between motions.
 pub struct Verifier {
-    /// For the check against obstacles and everything else, and for that of the robot against itself, which run side by side.
-    chains: [LinkChain; 2],
+    /// For the check against obstacles and everything else, and for that of the robot against itself: two for each, since their
+    /// lanes run side by side.
+    chains: [[LinkChain; 2]; 2],
     limits: crate::robot::JointLimits,
     links: Vec<Solid>,
     constraint_check: constraints::ConstraintCheck,
@@ -277,8 +278,9 @@ impl Verifier {
     /// # Errors
     /// [`Violation::Setup`] for a shape that parry cannot hold.
     pub fn new(robot: &RobotModel) -> Result<Self, Violation> {
-        let chains = [LinkChain::new(robot)?, LinkChain::new(robot)?];
-        let [chain, ..] = &chains;
+        let two = || Ok([LinkChain::new(robot)?, LinkChain::new(robot)?]);
+        let chains = [two()?, two()?];
+        let [[chain, ..], ..] = &chains;
         let mut cache = SolidCache::default();
         let mut links: Vec<Solid> = Vec::new();
         for part in &robot.collision.shapes {
@@ -329,10 +331,10 @@ impl Verifier {
         self.samples.take(motion, &self.limits, settings)?;
         self.samples.check_start(&self.limits, settings)?;
         let ratios = self.samples.check_limits(&self.limits, settings)?;
-        for chain in &mut self.chains {
+        for chain in self.chains.as_flattened_mut() {
             chain.set_other_joints(&settings.other_joints)?;
         }
-        let [chain, ..] = &mut self.chains;
+        let [[chain, ..], ..] = &mut self.chains;
         self.constraint_check.check(chain, motion, settings)?;
         self.prepare(scene, settings)?;
         self.collider
@@ -354,7 +356,7 @@ impl Verifier {
     /// Lists the solids (links, attached objects, obstacles) and the pairs of them to test.
     fn prepare(&mut self, scene: &Scene, settings: &VerifySettings) -> Result<(), Violation> {
         let bodies = &mut self.collider.bodies;
-        let [chain, ..] = &self.chains;
+        let [[chain, ..], ..] = &self.chains;
         bodies.clear(&self.links);
         for held in &settings.attached {
             let mut solid = Solid::on_link(&held.name, chain.link(&held.link)?);

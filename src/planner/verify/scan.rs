@@ -31,7 +31,7 @@ impl Default for Nearest {
     }
 }
 
-/// What the check of one sort of pairs works on and finds.
+/// What one lane of the check of one sort of pairs works on and finds.
 #[derive(Default)]
 pub(super) struct ScanState {
     pub nearest: Nearest,
@@ -72,37 +72,59 @@ struct Scan<'a> {
 }
 
 impl Check<'_> {
-    /// Shows that all pairs of a sort keep apart.
+    /// Shows that all pairs of a sort keep apart. The pairs are dealt to two lanes, which run side by side.
+    ///
+    /// # Errors
+    /// A violation; that of the first lane, if there are two.
     pub fn run(
         self,
         with_world: bool,
-        chain: &mut LinkChain,
-        state: &mut ScanState,
+        chains: &mut [LinkChain; 2],
+        lanes: &mut [ScanState; 2],
     ) -> Result<(), Violation> {
         let bodies = self.bodies;
-        state.begin(bodies.direction_count, chain, self.samples);
+        let [first, second] = lanes;
+        let [chain, other_chain] = chains;
+        first.begin(bodies.direction_count, chain, self.samples);
+        second.begin(bodies.direction_count, other_chain, self.samples);
         // What the nearest ones leave as the smallest distance makes the others cheap.
-        let order = bodies.nearest_first(with_world, &state.timeline);
+        let ends = bodies.nearest_first(with_world, &first.timeline);
         let mut scan = Scan {
             check: self,
             chain,
-            state,
+            state: first,
         };
-        order.iter().try_for_each(|&pair| scan.ends(pair))?;
-        let mut whole_way = |&pair: &usize| scan.interval(pair, WHOLE);
-        order.iter().try_for_each(&mut whole_way)
+        ends.iter().try_for_each(|&end| scan.end(end))?;
+        // Most motions are nowhere nearer than at their ends, so neither lane looks for a smallest distance of its own.
+        second.nearest = scan.state.nearest;
+        second.directions.clone_from(&scan.state.directions);
+        let mut other_scan = Scan {
+            check: self,
+            chain: other_chain,
+            state: second,
+        };
+        let (first, second) = rayon::join(|| scan.lane(&ends, 0), || other_scan.lane(&ends, 1));
+        first.and(second)
     }
 }
 
 impl Scan<'_> {
-    /// Measures a pair at both ends of the motion.
-    fn ends(&mut self, pair: usize) -> Result<(), Violation> {
-        let whole = self.state.timeline.interval(WHOLE);
-        self.check_not_inside(pair, whole.from)?;
-        for moment in [whole.from, whole.to] {
-            self.measure(pair, moment, self.state.nearest.distance_m)?;
+    /// Measures a pair at one end of the motion.
+    fn end(&mut self, (pair, moment): (usize, usize)) -> Result<(), Violation> {
+        if moment == self.state.timeline.interval(WHOLE).from {
+            self.check_not_inside(pair, moment)?;
         }
-        Ok(())
+        self.measure(pair, moment, self.state.nearest.distance_m)
+    }
+
+    /// Every second pair over the whole motion, in the order of their nearer ends.
+    fn lane(&mut self, ends: &[(usize, usize)], number: usize) -> Result<(), Violation> {
+        let mut seen = vec![false; self.check.bodies.pairs.len()];
+        let mut nearer = ends
+            .iter()
+            .filter(|(pair, _)| !std::mem::replace(&mut seen[*pair], true));
+        let mut pairs = nearer.by_ref().skip(number).step_by(2);
+        pairs.try_for_each(|&(pair, _)| self.interval(pair, WHOLE))
     }
 
     fn fixed_from_moving(&self, pair: usize, moment: usize) -> Pose3 {

@@ -130,24 +130,37 @@ fn extent(shape: &impl SupportMap, direction: Vec3) -> (f64, f64) {
     (along(-direction), along(direction))
 }
 
-/// Whether all triangles are further away than `gap_m`, by slabs or else by `is_apart`.
+/// What a node of a mesh's tree holds, a box or a triangle, and the origin of the shape's frame in the mesh's.
+fn convex(mesh: &TriMesh, node: &BvhNode) -> (Core, Vec3) {
+    match node.leaf_data() {
+        Some(index) => (Core::Triangle(mesh.triangle(index)), Vec3::ZERO),
+        None => {
+            let half = 0.5 * (node.maxs() - node.mins());
+            (Core::Cuboid(Cuboid::new(half)), node.center())
+        }
+    }
+}
+
+/// Whether all triangles are further away than `gap_m`: by slabs, or else by `is_apart`, which is asked of boxes too, since a
+/// mesh that passes just beyond the gap would have nearly all of its triangles looked at.
 fn all_apart(
     mesh: &TriMesh,
     slabs: &Slabs,
     gap_m: f64,
-    mut is_apart: impl FnMut(Triangle) -> bool,
+    mut is_apart: impl FnMut(&Core, Vec3) -> bool,
 ) -> bool {
     let mut all = true;
     mesh.bvh().traverse(|node| {
         if slabs.keep_off_box(node, gap_m) {
             return TraversalAction::Prune;
         }
-        let Some(index) = node.leaf_data() else {
-            return TraversalAction::Continue;
-        };
-        let triangle = mesh.triangle(index);
-        if slabs.keep_off_triangle(&triangle, gap_m) || is_apart(triangle) {
+        let (core, origin) = convex(mesh, node);
+        let by_slabs = matches!(&core, Core::Triangle(t) if slabs.keep_off_triangle(t, gap_m));
+        if by_slabs || is_apart(&core, origin) {
             return TraversalAction::Prune;
+        }
+        if !node.is_leaf() {
+            return TraversalAction::Continue;
         }
         all = false;
         TraversalAction::EarlyExit
@@ -165,8 +178,13 @@ pub(super) fn apart_from_hull(mesh: &Part, hull: &Hull, gap_m: f64, direction: &
     let slabs = Slabs::new(&here, axes, direction.normalize_or(Vec3::X), |n| {
         extent(hull, n)
     });
-    all_apart(triangles, &slabs, gap_m, |triangle| {
-        convex_apart(&Core::Triangle(triangle), hull, gap_m, direction)
+    all_apart(triangles, &slabs, gap_m, |core, origin| {
+        let from_origin = Pose3::from_translation(-origin);
+        let hull = Hull {
+            ends: hull.ends.map(|end| from_origin * end),
+            ..*hull
+        };
+        convex_apart(core, &hull, gap_m, direction)
     })
 }
 
@@ -185,11 +203,10 @@ pub(super) fn moving_apart_from(
     let slabs = Slabs::new(&ends, axes, direction.normalize_or(Vec3::X), |n| {
         extent(core, n)
     });
-    all_apart(triangles, &slabs, gap_m, |triangle| {
-        let core_of_triangle = Core::Triangle(triangle);
+    all_apart(triangles, &slabs, gap_m, |moving, origin| {
         let hull = Hull {
-            core: &core_of_triangle,
-            ends,
+            core: moving,
+            ends: ends.map(|end| end * Pose3::from_translation(origin)),
         };
         convex_apart(core, &hull, gap_m, direction)
     })
@@ -203,7 +220,7 @@ pub(super) fn above_plane(mesh: &Part, ends: [Pose3; 2], gap_m: f64) -> bool {
     let slabs = Slabs {
         slabs: [Slab::new(Vec3::Z, &ends, f64::NEG_INFINITY, 0.0); 7],
     };
-    all_apart(triangles, &slabs, gap_m, |_| false)
+    all_apart(triangles, &slabs, gap_m, |_, _| false)
 }
 
 /// Two meshes: the boxes of the moving one as convex shapes, smaller and smaller, at last its triangles.
@@ -214,16 +231,10 @@ pub(super) fn both_apart(fixed: &Part, moving: &Part, ends: [Pose3; 2], gap_m: f
     let mut direction = Vec3::ZERO;
     let mut all = true;
     triangles.bvh().traverse(|node| {
-        let (core, middle) = match node.leaf_data() {
-            Some(index) => (Core::Triangle(triangles.triangle(index)), Vec3::ZERO),
-            None => {
-                let half = 0.5 * (node.maxs() - node.mins());
-                (Core::Cuboid(Cuboid::new(half)), node.center())
-            }
-        };
+        let (core, origin) = convex(triangles, node);
         let hull = Hull {
             core: &core,
-            ends: ends.map(|end| end * Pose3::from_translation(middle)),
+            ends: ends.map(|end| end * Pose3::from_translation(origin)),
         };
         if apart_from_hull(fixed, &hull, gap_m, &mut direction) {
             TraversalAction::Prune
@@ -253,7 +264,9 @@ pub(super) fn distance_below(
     };
     let axes = [Rot3::IDENTITY, mesh_from_part.rotation];
     let here = [Pose3::identity(); 2];
-    let slabs = Slabs::new(&here, axes, Vec3::X, |n| extent(&hull, n));
+    // Along the way between both, boxes of a mesh far away are told apart best.
+    let way = mesh_from_part.translation - mesh.bvh().root_aabb().center();
+    let slabs = Slabs::new(&here, axes, way.normalize_or(Vec3::X), |n| extent(&hull, n));
     let to_triangle = |index, _: f64| {
         let triangle = mesh.triangle(index);
         query::distance(&Pose3::identity(), &triangle, mesh_from_part, &*part.shape)

@@ -18,7 +18,7 @@ fn checked(
     };
     verifier
         .constraint_check
-        .check(&mut verifier.chains[0], motion, &settings)
+        .check(&mut verifier.chains[0][0], motion, &settings)
 }
 
 fn upright(max_tilt_rad: f64) -> ConstraintKind {

@@ -122,12 +122,12 @@ fn dense_clearance(
 ) -> f64 {
     verifier.collider = Collider::default();
     verifier.prepare(scene, settings).unwrap();
-    let mut poses = vec![Pose3::identity(); verifier.chains[0].link_count()];
+    let mut poses = vec![Pose3::identity(); verifier.chains[0][0].link_count()];
     let mut q = vec![0.0; verifier.limits.dof()];
     let mut best = f64::INFINITY;
     for i in 0..=count {
         motion.position(motion.duration_s() * i as f64 / count as f64, &mut q);
-        verifier.chains[0].poses(&q, &mut poses);
+        verifier.chains[0][0].poses(&q, &mut poses);
         for pair in &verifier.collider.bodies.pairs {
             let solid = |index: usize| &verifier.collider.bodies.solids[index];
             if solid(pair.b).link.is_none() == with_world {

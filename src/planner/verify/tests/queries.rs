@@ -167,7 +167,7 @@ fn no_point_leaves_the_hull_by_more_than_its_bound() {
         let settings = VerifySettings::default();
         let Verifier {
             samples,
-            chains: [chain, _],
+            chains: [[chain, _], _],
             limits,
             links,
             ..
