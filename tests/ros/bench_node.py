@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 # Sets the domain before rclpy is imported.
-from conftest import Peer, Program  # isort: skip
+from conftest import Peer, Program, wait_for  # isort: skip
 import rclpy
 from action_msgs.msg import GoalStatus
 from diffusion_field_planner.action import PlanGraspMotion
@@ -127,10 +127,12 @@ def idle(node, seconds):
 
 def execute_all(peer, problems_of_mesh, folder):
     """Every problem planned and executed; a plan that the controller refuses is a failure of the whole benchmark."""
-    times, executed, refused, verified, failures, starts = [], 0, 0, 0, [], []
+    times, executed, refused, verified, failures = [], 0, 0, 0, []
+    active, ready = [], []
     for mesh, problems in problems_of_mesh.items():
-        ms, cell = timed(lambda: connected(mesh, folder, peer))
-        starts.append(ms)
+        ready_ms, (active_ms, cell) = timed(lambda: connected(mesh, folder, peer))
+        active.append(active_ms)
+        ready.append(ready_ms)
         for problem in problems:
             outcome = cell.pick(problem)
             times.append(1e3 * outcome.planning_s)
@@ -143,13 +145,20 @@ def execute_all(peer, problems_of_mesh, folder):
             print(f"{problem.name}: {outcome.error_code}, lifted {1e3 * outcome.lifted_m:.0f} mm", file=sys.stderr)
         cell.stop()
     picked = row("pick_executed", times, executed, verified=verified, rejected_trajectories=refused, failures=failures)
-    return [picked, row("start_to_ready", starts)]
+    return [picked, row("start_to_active", active), row("start_to_ready", ready)]
 
 
 def connected(mesh, folder, peer):
-    cell = MugCell(mesh, folder)
+    """Milliseconds until the node says that it is active, and the cell when this client has found all of it."""
+
+    def node_and_arm():
+        cell = MugCell(mesh, folder)
+        wait_for(lambda: any("]: ready" in line for line in cell.node.output), "the active node")
+        return cell
+
+    active_ms, cell = timed(node_and_arm)
     cell.connect(peer)
-    return cell
+    return active_ms, cell
 
 
 def print_table(rows):
@@ -179,7 +188,7 @@ def main():
         problems_of_mesh = write_problems(folder, o.count, o.seed)
         rows = execute_all(peer, problems_of_mesh, folder)
         mesh, problems = next(iter(problems_of_mesh.items()))
-        cell = connected(mesh, folder, peer)
+        _, cell = connected(mesh, folder, peer)
         cell.arrange(problems[0])
         rows += acceptance(cell.cell, o.rounds) + [overhead(cell.cell, o.rounds)] + cancellation(cell.cell, o.rounds)
         rows.append(idle(cell.node, o.idle))
