@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
 
 use super::error::GraspCounts;
 use super::world::World;
@@ -171,11 +172,13 @@ fn select_with_room(
         max_rounds: draws.rounds,
         ..settings.clone()
     };
+    let geometry = &object.field.settings().gripper;
     let with_room = |numbers: Range<u64>| {
         let drawn = draw(draws.each * numbers.start..draws.each * numbers.end);
         let room = has_room(&drawn);
-        let with_room = drawn.into_iter().zip(room).filter(|(_, room)| *room);
-        with_room.map(|(pose, _)| (pose, 0.0)).collect()
+        let with_room = drawn.into_par_iter().zip(room).filter(|(_, room)| *room);
+        let clear = with_room.filter(|(pose, _)| !surely_touches(object, geometry, pose));
+        clear.map(|(pose, _)| (pose, 0.0)).collect()
     };
     let rate = |grasps: &mut [Grasp]| {
         let poses: Vec<Pose> = grasps.iter().map(|g| g.object_from_gripper).collect();
@@ -277,25 +280,35 @@ pub fn open_hand_is_clear(
     )
 }
 
-/// Whether a moved grasp would still hold. The sampled distance settles most collisions quickly, but feels walls thinner than its
-/// grid only nearby.
-pub fn seems_to_hold(
+/// Whether the open hand overlaps the object by its sampled distance, which settles most collisions quickly, but feels walls thinner
+/// than its grid only nearby.
+fn surely_touches(
     object: &ObjectModel,
     geometry: &GripperGeometry,
     object_from_gripper: &Pose,
 ) -> bool {
     let opening_m = geometry.max_opening_m;
-    let settings = SamplerSettings {
-        tolerance_m: -MOVED_CLEARANCE_M,
-        ..filter()
-    };
-    !gripper_collides(
+    gripper_collides(
         &*object.distance,
         object_from_gripper,
         geometry,
         opening_m,
         0.0,
-    ) && judge_grasp(object, &settings, object_from_gripper, 0.0).is_some()
+    )
+}
+
+/// Whether a moved grasp would still hold.
+pub fn seems_to_hold(
+    object: &ObjectModel,
+    geometry: &GripperGeometry,
+    object_from_gripper: &Pose,
+) -> bool {
+    let settings = SamplerSettings {
+        tolerance_m: -MOVED_CLEARANCE_M,
+        ..filter()
+    };
+    !surely_touches(object, geometry, object_from_gripper)
+        && judge_grasp(object, &settings, object_from_gripper, 0.0).is_some()
 }
 
 /// Distance of the pads when the hand closes on the object there [m]; `None` if they meet nothing.
