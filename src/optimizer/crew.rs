@@ -16,7 +16,7 @@ const MOST_THREADS: usize = 4;
 /// Parts for each thread: one that is early takes what another has not begun.
 const PARTS: usize = 2;
 /// Fewer living particles than this are no part of their own.
-const LEAST_PARTICLES: usize = 2;
+const LEAST_PARTICLES: usize = 1;
 
 /// Threads, and a workspace for each part that they may take. Motions do not depend on their number.
 pub struct Crew {

@@ -13,64 +13,71 @@ const WORTH_CHECKING: f32 = 0.999;
 const GAIN: f32 = 0.9999;
 const CLEAR_GAIN: f32 = 0.998;
 
-/// Refines the particles with the shortest feasible motions, one after the other.
-pub fn refine<R: Rng>(run: &mut Run<'_, R>, particles: &mut [Particle]) -> Result<(), Interrupted> {
-    let mut order: Vec<usize> = (0..particles.len())
-        .filter(|&i| particles[i].best_duration_s.is_finite())
-        .collect();
-    order.sort_by(|&a, &b| {
-        particles[a]
-            .best_duration_s
-            .total_cmp(&particles[b].best_duration_s)
-            .then(a.cmp(&b))
-    });
-    order.truncate(run.settings.refine_particles);
-    let count = order.len() as f32;
-    for (done, &index) in order.iter().enumerate() {
-        refine_one(run, &mut particles[index], done as f32 / count, 1.0 / count)?;
-        run.check_offers();
-    }
-    Ok(())
+/// A particle, and how far its refinement has come.
+#[derive(Clone, Copy)]
+struct Refined {
+    /// Of the particles.
+    index: usize,
+    /// Shortest duration so far [s].
+    duration_s: f32,
+    failures: usize,
 }
 
-fn refine_one<R: Rng>(
-    run: &mut Run<'_, R>,
-    particle: &mut Particle,
-    share: f32,
-    width: f32,
-) -> Result<(), Interrupted> {
+/// Refines the particles with the shortest feasible motions, side by side.
+pub fn refine<R: Rng>(run: &mut Run<'_, R>, particles: &mut [Particle]) -> Result<(), Interrupted> {
     let settings = run.settings;
-    particle.spline.clone_from(&particle.best);
-    particle.alive = true;
-    particle.steps = 0;
-    let spans = particle.spline.spans() as f32;
-    let mut current = particle.best_duration_s;
-    let mut failures = 0;
-    for iteration in 0..settings.refine_iterations {
-        run.report(
-            iteration,
-            share + width * iteration as f32 / settings.refine_iterations as f32,
-        )?;
-        particle.spacing_s =
-            (current / spans * settings.refine_target).max(particle.spacing_floor_s);
-        if let Some(start) = &run.objective.moving_start {
-            start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
-        }
-        run.advance(std::slice::from_mut(particle), Pass::Refine, Level::END);
-        if particle.feasible && particle.duration_s < GAIN * current {
-            if particle.duration_s < CLEAR_GAIN * current {
-                failures = 0;
-            }
-            current = particle.duration_s;
-            if current < WORTH_CHECKING * run.best_duration_s() {
-                run.offer(particle);
-            }
-        } else {
-            failures += 1;
-            if failures > settings.refine_patience {
-                break;
-            }
-        }
+    let mut refined: Vec<Refined> = (0..particles.len())
+        .map(|index| Refined {
+            index,
+            duration_s: particles[index].best_duration_s,
+            failures: 0,
+        })
+        .filter(|progress| progress.duration_s.is_finite())
+        .collect();
+    refined.sort_by(|a, b| {
+        let by_duration = a.duration_s.total_cmp(&b.duration_s);
+        by_duration.then(a.index.cmp(&b.index))
+    });
+    refined.truncate(settings.refine_particles);
+    particles.iter_mut().for_each(|p| p.alive = false);
+    for progress in &refined {
+        let particle = &mut particles[progress.index];
+        particle.spline.clone_from(&particle.best);
+        particle.alive = true;
+        particle.steps = 0;
     }
+    for iteration in 0..settings.refine_iterations {
+        if refined.is_empty() {
+            break;
+        }
+        let share = iteration as f32 / settings.refine_iterations as f32;
+        run.report(iteration, share)?;
+        for progress in &refined {
+            let particle = &mut particles[progress.index];
+            let spacing_s = progress.duration_s / particle.spline.spans() as f32;
+            particle.spacing_s = (spacing_s * settings.refine_target).max(particle.spacing_floor_s);
+            if let Some(start) = &run.objective.moving_start {
+                start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
+            }
+        }
+        run.advance(particles, Pass::Refine, Level::END);
+        refined.retain_mut(|progress| {
+            let particle = &mut particles[progress.index];
+            if particle.feasible && particle.duration_s < GAIN * progress.duration_s {
+                if particle.duration_s < CLEAR_GAIN * progress.duration_s {
+                    progress.failures = 0;
+                }
+                progress.duration_s = particle.duration_s;
+                if particle.duration_s < WORTH_CHECKING * run.best_duration_s() {
+                    run.offer(particle);
+                }
+            } else {
+                progress.failures += 1;
+            }
+            particle.alive = progress.failures <= settings.refine_patience;
+            particle.alive
+        });
+    }
+    run.check_offers();
     Ok(())
 }
