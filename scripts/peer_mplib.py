@@ -31,7 +31,7 @@ def options():
     parser.add_argument("--srdf", type=Path, required=True)
     parser.add_argument("--stride", type=int, default=4, help="only every k-th problem")
     parser.add_argument("--limit", type=float, default=3.0, help="seconds that mplib may search")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dfp", type=Path, default=PROJECT / "target/release/dfp")
     return parser.parse_args()
 

@@ -30,6 +30,8 @@ mod solver;
 mod straight;
 mod tool_speed;
 mod transfer;
+#[cfg(test)]
+mod transfer_tests;
 mod tree;
 mod validate;
 pub mod verify;
