@@ -71,10 +71,10 @@ struct GraspTry<'a> {
 
 /// Tries grasps side by side. What becomes of each does not depend on the number of threads.
 pub struct GraspTries<'a> {
-    pub request: &'a PlanRequest,
-    pub settings: &'a PlannerSettings,
-    pub world: &'a mut World,
-    pub site: &'a mut Option<PlaceSite>,
+    request: &'a PlanRequest,
+    settings: &'a PlannerSettings,
+    world: &'a mut World,
+    site: &'a mut Option<PlaceSite>,
     /// Copies of both, one for each further thread.
     copies: Vec<(World, Option<PlaceSite>)>,
 }
@@ -102,9 +102,9 @@ impl<'a> GraspTries<'a> {
         let next = AtomicUsize::new(0);
         let own = (&mut *self.world, self.site.as_mut());
         let copies = self.copies.iter_mut();
-        let places = iter::once(own).chain(copies.map(|(world, site)| (world, site.as_mut())));
-        let places: Vec<_> = places.collect();
-        let tried = places.into_par_iter().map(|(world, site)| {
+        let each = iter::once(own).chain(copies.map(|(world, site)| (world, site.as_mut())));
+        let each: Vec<_> = each.collect();
+        let tried = each.into_par_iter().map(|(world, site)| {
             let mut one = GraspTry {
                 request: self.request,
                 settings: self.settings,

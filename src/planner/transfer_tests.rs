@@ -23,17 +23,38 @@ use super::straight;
 use super::transfer::Transfer;
 use super::verify::{Verifier, Violation};
 use super::world::World;
-use crate::data::{Category, ProceduralObject};
 use crate::field::{GraspNetwork, ObjectModel};
 use crate::geometry::Pose;
 use crate::optimizer::Crew;
 use crate::robot::RobotModel;
-use crate::scene::{LaneGridCache, Scene, SceneObject, Shape};
+use crate::scene::{LaneGridCache, Scene, SceneObject, Shape, TriangleMesh};
 use crate::trajectory::JointRow;
 
 const READY: [f64; 7] = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
 
-/// A cylinder on a table, held from above, to be put down beside where it stands.
+/// A box of 5 x 5 x 15 cm.
+fn tin() -> TriangleMesh {
+    const HALF_M: [f64; 3] = [0.025, 0.025, 0.075];
+    let sign = |corner: usize, axis: usize| if corner >> axis & 1 == 1 { 1.0 } else { -1.0 };
+    let corner = |k: usize| std::array::from_fn(|axis| sign(k, axis) * HALF_M[axis]);
+    let sides = [
+        [0, 2, 3, 1],
+        [4, 5, 7, 6],
+        [0, 1, 5, 4],
+        [2, 6, 7, 3],
+        [0, 4, 6, 2],
+        [1, 3, 7, 5],
+    ];
+    let triangles = sides
+        .into_iter()
+        .flat_map(|[a, b, c, d]| [[a, b, c], [a, c, d]]);
+    TriangleMesh {
+        vertices: (0..8).map(corner).collect(),
+        triangles: triangles.collect(),
+    }
+}
+
+/// The tin on a table, held from above, to be put down on the other side.
 fn request(object: Arc<ObjectModel>) -> PlanRequest {
     let table = Shape::Box {
         half_extents_m: [0.35, 0.7, 0.02],
@@ -80,9 +101,8 @@ fn a_place_whose_end_is_bad_is_left_for_another() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (urdf, robot) = (root.join("urdf/panda.urdf"), root.join("config/panda.yaml"));
     let robot = Arc::new(RobotModel::load(&urdf, &robot).unwrap());
-    let mesh = Arc::new(ProceduralObject::new(Category::Cylinder, 1_000_001).mesh(0.004));
     let network = GraspNetwork::shipped().unwrap();
-    let object = Arc::new(ObjectModel::from_mesh("tin", mesh, &network).unwrap());
+    let object = Arc::new(ObjectModel::from_mesh("tin", Arc::new(tin()), &network).unwrap());
     let (request, settings) = (request(object), PlannerSettings::default());
 
     let (mut grids, mut rng) = (LaneGridCache::default(), Pcg64Mcg::seed_from_u64(0));
