@@ -10,31 +10,6 @@ use diffusion_field_planner::scene::{
 use nalgebra::{Point3, Vector3};
 use rand::{RngExt, SeedableRng};
 
-/// A box with the given half extents, outward triangles.
-fn box_mesh(half: [f64; 3]) -> TriangleMesh {
-    let mut mesh = TriangleMesh::default();
-    for corner in 0..8 {
-        mesh.vertices.push([0, 1, 2].map(|a| {
-            if corner >> a & 1 == 1 {
-                half[a]
-            } else {
-                -half[a]
-            }
-        }));
-    }
-    for [a, b, c, d] in [
-        [0, 4, 6, 2],
-        [1, 3, 7, 5],
-        [0, 1, 5, 4],
-        [2, 6, 7, 3],
-        [0, 2, 3, 1],
-        [4, 5, 7, 6],
-    ] {
-        mesh.triangles.extend([[a, b, c], [a, c, d]]);
-    }
-    mesh
-}
-
 fn box_distance(half: [f64; 3], p: &Point3<f64>) -> f64 {
     let q = Vector3::from_fn(|a, _| p[a].abs() - half[a]);
     q.map(|x| x.max(0.0)).norm() + q.max().min(0.0)
@@ -53,7 +28,7 @@ fn random_points(count: usize, seed: u64) -> Vec<Point3<f64>> {
 fn a_written_mesh_reads_back_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("box.obj");
-    let mesh = box_mesh(HALF);
+    let mesh = TriangleMesh::cuboid(HALF);
     std::fs::write(&path, mesh.to_obj()).unwrap();
     let read = TriangleMesh::load(&path, 1.0).unwrap();
     assert_eq!(
@@ -83,8 +58,8 @@ fn a_point_cloud_gets_a_closed_surface() {
     let mug = ProceduralObject::new(Category::Mug, 1);
     for (mesh, solid, count) in [
         (
-            box_mesh(HALF),
-            &(MeshDistance::new(&box_mesh(HALF)).unwrap()) as &dyn SignedDistance,
+            TriangleMesh::cuboid(HALF),
+            &(MeshDistance::new(&TriangleMesh::cuboid(HALF)).unwrap()) as &dyn SignedDistance,
             12_000,
         ),
         (mug.mesh(0.003), &mug.solid, 20_000),
@@ -105,7 +80,7 @@ fn a_point_cloud_gets_a_closed_surface() {
         assert!(worst < 0.004, "{worst}");
         assert_eq!(wrong_side, 0);
     }
-    let mut lid = box_mesh(HALF);
+    let mut lid = TriangleMesh::cuboid(HALF);
     // One face: what a camera sees from above.
     lid.triangles.truncate(2);
     write_cloud(&path, &lid, 2000);
@@ -113,7 +88,7 @@ fn a_point_cloud_gets_a_closed_surface() {
         TriangleMesh::load(&path, 1e-3),
         Err(MeshError::OpenCloud { .. })
     ));
-    write_cloud(&path, &box_mesh(HALF), 50);
+    write_cloud(&path, &TriangleMesh::cuboid(HALF), 50);
     assert!(matches!(
         TriangleMesh::load(&path, 1.0),
         Err(MeshError::Empty { .. })
@@ -122,7 +97,7 @@ fn a_point_cloud_gets_a_closed_surface() {
 
 #[test]
 fn distance_to_a_box_is_exact_and_signed() {
-    let mesh = MeshDistance::new(&box_mesh(HALF)).unwrap();
+    let mesh = MeshDistance::new(&TriangleMesh::cuboid(HALF)).unwrap();
     for p in random_points(500, 1) {
         let expected = box_distance(HALF, &p);
         assert!(
@@ -148,12 +123,12 @@ fn distance_to_a_box_is_exact_and_signed() {
 
 #[test]
 fn sign_survives_a_hole_and_inside_out_triangles() {
-    let mut open = box_mesh(HALF);
+    let mut open = TriangleMesh::cuboid(HALF);
     open.triangles.truncate(11);
     let distance = MeshDistance::new(&open).unwrap();
     assert!(distance.distance(&Point3::new(0.0, 0.0, -0.01)) < 0.0);
     assert!(distance.distance(&Point3::new(0.0, 0.0, 0.05)) > 0.0);
-    let mut inverted = box_mesh(HALF);
+    let mut inverted = TriangleMesh::cuboid(HALF);
     inverted.triangles.iter_mut().for_each(|t| t.swap(0, 1));
     let distance = MeshDistance::new(&inverted).unwrap();
     assert!((distance.distance(&Point3::origin()) + 0.02).abs() < 1e-12);
@@ -316,7 +291,7 @@ fn ply(mesh: &TriangleMesh, format: &str) -> Vec<u8> {
 #[test]
 fn every_format_gives_the_same_solid() {
     let dir = tempfile::tempdir().unwrap();
-    let mesh = box_mesh([30.0, 50.0, 20.0]);
+    let mesh = TriangleMesh::cuboid([30.0, 50.0, 20.0]);
     let obj: String = mesh
         .vertices
         .iter()
@@ -355,7 +330,7 @@ fn every_format_gives_the_same_solid() {
 #[test]
 fn broken_files_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let mesh = box_mesh(HALF);
+    let mesh = TriangleMesh::cuboid(HALF);
     let load =
         |name: &str, bytes: &[u8]| TriangleMesh::load(write(&dir, name, bytes), 1.0).unwrap_err();
     let stl = binary_stl(&mesh);

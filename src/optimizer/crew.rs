@@ -15,8 +15,6 @@ use crate::robot::RobotModel;
 const MOST_THREADS: usize = 4;
 /// Parts for each thread: one that is early takes what another has not begun.
 const PARTS: usize = 2;
-/// Fewer living particles than this are no part of their own.
-const LEAST_PARTICLES: usize = 1;
 
 /// Threads, and a workspace for each part that they may take. Motions do not depend on their number.
 pub struct Crew {
@@ -112,7 +110,7 @@ pub(super) fn each_part(
     work: &(impl Fn(&mut [Particle], &mut Workspace) + Sync),
 ) {
     let living = particles.iter().filter(|p| p.alive).count();
-    if workspaces.len().min(living / LEAST_PARTICLES) < 2 {
+    if workspaces.len().min(living) < 2 {
         return work(particles, &mut workspaces[0]);
     }
     let (mine, others) = workspaces.split_at_mut(workspaces.len() / 2);

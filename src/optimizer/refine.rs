@@ -78,6 +78,5 @@ pub fn refine<R: Rng>(run: &mut Run<'_, R>, particles: &mut [Particle]) -> Resul
             particle.alive
         });
     }
-    run.check_offers();
     Ok(())
 }

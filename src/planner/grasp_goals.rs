@@ -198,7 +198,9 @@ impl GraspSearch<'_, '_> {
     ) -> Result<Vec<FoundGoal>, PlanError> {
         let (ranks, candidates): (Vec<f32>, Vec<Candidate>) = ranked.unzip();
         let mut found: Vec<(f32, FoundGoal)> = Vec::new();
-        let mut tries = GraspTries::new(self.request, self.settings, self.world, self.site);
+        let at_once = candidates.len().min(SLICE);
+        let mut tries =
+            GraspTries::new(self.request, self.settings, self.world, self.site, at_once);
         for (ranks, slice) in ranks.chunks(SLICE).zip(candidates.chunks(SLICE)) {
             self.session.checkpoint(Stage::Sample, 0.05)?;
             if found.len() >= 2 * self.settings.goal_branches {

@@ -57,7 +57,7 @@ impl NoGoal {
     }
 }
 
-/// A goal, with the lower bound of the time to there and on to its place [s].
+/// A goal, with a lower bound of the time that it takes [s].
 pub type Tried = Result<(f32, FoundGoal), NoGoal>;
 
 /// Tries grasps, one at a time: checks have scratch.
@@ -75,18 +75,20 @@ pub struct GraspTries<'a> {
     settings: &'a PlannerSettings,
     world: &'a mut World,
     site: &'a mut Option<PlaceSite>,
-    /// Copies of both, one for each further thread.
+    /// Copies of both, one for each further thread that there is work for.
     copies: Vec<(World, Option<PlaceSite>)>,
 }
 
 impl<'a> GraspTries<'a> {
+    /// `at_once`: as many candidates will be tried at most.
     pub fn new(
         request: &'a PlanRequest,
         settings: &'a PlannerSettings,
         world: &'a mut World,
         site: &'a mut Option<PlaceSite>,
+        at_once: usize,
     ) -> Self {
-        let further = 1..rayon::current_num_threads();
+        let further = 1..rayon::current_num_threads().min(at_once);
         Self {
             request,
             settings,

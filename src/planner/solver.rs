@@ -184,6 +184,7 @@ impl Solver<'_, '_> {
         };
         let start = Instant::now();
         let annealed = annealed_langevin(&mut run, particles);
+        // Also of what was interrupted.
         run.check_offers();
         self.timing.anneal_ms += milliseconds(start);
         refining.set(true);

@@ -32,29 +32,7 @@ use crate::trajectory::JointRow;
 
 const READY: [f64; 7] = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
 
-/// A box of 5 x 5 x 15 cm.
-fn tin() -> TriangleMesh {
-    const HALF_M: [f64; 3] = [0.025, 0.025, 0.075];
-    let sign = |corner: usize, axis: usize| if corner >> axis & 1 == 1 { 1.0 } else { -1.0 };
-    let corner = |k: usize| std::array::from_fn(|axis| sign(k, axis) * HALF_M[axis]);
-    let sides = [
-        [0, 2, 3, 1],
-        [4, 5, 7, 6],
-        [0, 1, 5, 4],
-        [2, 6, 7, 3],
-        [0, 4, 6, 2],
-        [1, 3, 7, 5],
-    ];
-    let triangles = sides
-        .into_iter()
-        .flat_map(|[a, b, c, d]| [[a, b, c], [a, c, d]]);
-    TriangleMesh {
-        vertices: (0..8).map(corner).collect(),
-        triangles: triangles.collect(),
-    }
-}
-
-/// The tin on a table, held from above, to be put down on the other side.
+/// A box on a table, held from above, to be put down on the other side.
 fn request(object: Arc<ObjectModel>) -> PlanRequest {
     let table = Shape::Box {
         half_extents_m: [0.35, 0.7, 0.02],
@@ -102,7 +80,8 @@ fn a_place_whose_end_is_bad_is_left_for_another() {
     let (urdf, robot) = (root.join("urdf/panda.urdf"), root.join("config/panda.yaml"));
     let robot = Arc::new(RobotModel::load(&urdf, &robot).unwrap());
     let network = GraspNetwork::shipped().unwrap();
-    let object = Arc::new(ObjectModel::from_mesh("tin", Arc::new(tin()), &network).unwrap());
+    let tin = Arc::new(TriangleMesh::cuboid([0.025, 0.025, 0.075]));
+    let object = Arc::new(ObjectModel::from_mesh("tin", tin, &network).unwrap());
     let (request, settings) = (request(object), PlannerSettings::default());
 
     let (mut grids, mut rng) = (LaneGridCache::default(), Pcg64Mcg::seed_from_u64(0));
@@ -168,12 +147,9 @@ fn a_place_whose_end_is_bad_is_left_for_another() {
     let wanted = request.place_world_from_object.unwrap();
     let off = wanted.inverse() * placed.unwrap().world_from_object;
     assert!(off.translation.vector.norm() < 1e-4, "{off}");
-    let hits_the_table = |rejections: &Rejections| match &rejections.nearest {
-        Some(nearest) => match &nearest.violation {
-            Violation::Clearance { object, .. } => object == "table",
-            _ => false,
-        },
-        None => false,
+    let hits_the_table = |rejections: &Rejections| {
+        let violation = rejections.nearest.as_ref().map(|r| &r.violation);
+        matches!(violation, Some(Violation::Clearance { object, .. }) if object == "table")
     };
     assert!(hits_the_table(&rejections), "the nearer place came first");
 

@@ -115,23 +115,7 @@ fn names_follow_the_kernels_order() {
 #[test]
 fn a_mesh_is_followed_within_its_grid() {
     use crate::scene::TriangleMesh;
-    let corner = |i: usize| std::array::from_fn(|k| if i >> k & 1 == 0 { -0.1 } else { 0.1 });
-    let quads = [
-        [0, 2, 3, 1],
-        [4, 5, 7, 6],
-        [0, 1, 5, 4],
-        [2, 6, 7, 3],
-        [0, 4, 6, 2],
-        [1, 3, 7, 5],
-    ];
-    let triangles = quads
-        .iter()
-        .flat_map(|q| [[q[0], q[1], q[2]], [q[0], q[2], q[3]]])
-        .collect();
-    let mesh = TriangleMesh {
-        vertices: (0..8).map(corner).collect(),
-        triangles,
-    };
+    let mesh = TriangleMesh::cuboid([0.1; 3]);
     let shape = Shape::Mesh(Arc::new(MeshDistance::new(&mesh).unwrap()));
     let cube = Shape::Box {
         half_extents_m: [0.1; 3],

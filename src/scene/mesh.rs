@@ -71,6 +71,29 @@ fn check_finite(vertices: &[[f64; 3]]) -> Result<(), MeshError> {
 }
 
 impl TriangleMesh {
+    /// A box around the origin.
+    pub fn cuboid(half_extents_m: [f64; 3]) -> Self {
+        let side = |corner: usize, axis: usize| match corner >> axis & 1 {
+            1 => half_extents_m[axis],
+            _ => -half_extents_m[axis],
+        };
+        let sides = [
+            [0, 4, 6, 2],
+            [1, 3, 7, 5],
+            [0, 1, 5, 4],
+            [2, 6, 7, 3],
+            [0, 2, 3, 1],
+            [4, 5, 7, 6],
+        ];
+        let halves = |[a, b, c, d]: [u32; 4]| [[a, b, c], [a, c, d]];
+        Self {
+            vertices: (0..8)
+                .map(|corner| std::array::from_fn(|axis| side(corner, axis)))
+                .collect(),
+            triangles: sides.into_iter().flat_map(halves).collect(),
+        }
+    }
+
     /// Reads STL (ASCII or binary), OBJ or PLY (ASCII or binary), chosen by the file's ending.
     ///
     /// Vertices are multiplied by `scale` (0.001 for a file in millimetres). A file of points without triangles is taken

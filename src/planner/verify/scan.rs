@@ -95,6 +95,11 @@ impl Check<'_> {
             state: first,
         };
         ends.iter().try_for_each(|&end| scan.end(end))?;
+        let mut seen = vec![false; bodies.pairs.len()];
+        let pairs = ends.iter().map(|(pair, _)| *pair);
+        let order: Vec<usize> = pairs
+            .filter(|&pair| !std::mem::replace(&mut seen[pair], true))
+            .collect();
         // Most motions are nowhere nearer than at their ends, so neither lane looks for a smallest distance of its own.
         second.nearest = scan.state.nearest;
         second.directions.clone_from(&scan.state.directions);
@@ -103,7 +108,7 @@ impl Check<'_> {
             chain: other_chain,
             state: second,
         };
-        let (first, second) = rayon::join(|| scan.lane(&ends, 0), || other_scan.lane(&ends, 1));
+        let (first, second) = rayon::join(|| scan.lane(&order, 0), || other_scan.lane(&order, 1));
         first.and(second)
     }
 }
@@ -117,14 +122,10 @@ impl Scan<'_> {
         self.measure(pair, moment, self.state.nearest.distance_m)
     }
 
-    /// Every second pair over the whole motion, in the order of their nearer ends.
-    fn lane(&mut self, ends: &[(usize, usize)], number: usize) -> Result<(), Violation> {
-        let mut seen = vec![false; self.check.bodies.pairs.len()];
-        let mut nearer = ends
-            .iter()
-            .filter(|(pair, _)| !std::mem::replace(&mut seen[*pair], true));
-        let mut pairs = nearer.by_ref().skip(number).step_by(2);
-        pairs.try_for_each(|&(pair, _)| self.interval(pair, WHOLE))
+    /// Every second pair over the whole motion.
+    fn lane(&mut self, order: &[usize], number: usize) -> Result<(), Violation> {
+        let mut pairs = order.iter().skip(number).step_by(2);
+        pairs.try_for_each(|&pair| self.interval(pair, WHOLE))
     }
 
     fn fixed_from_moving(&self, pair: usize, moment: usize) -> Pose3 {

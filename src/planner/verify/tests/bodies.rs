@@ -88,28 +88,6 @@ fn fingers_stand_where_they_are_told() {
     );
 }
 
-pub(super) fn box_mesh(half: [f64; 3]) -> TriangleMesh {
-    let vertices = (0..8)
-        .map(|c| std::array::from_fn(|k| if c >> k & 1 == 1 { half[k] } else { -half[k] }))
-        .collect();
-    let quads = [
-        [0, 4, 6, 2],
-        [1, 3, 7, 5],
-        [0, 1, 5, 4],
-        [2, 6, 7, 3],
-        [0, 2, 3, 1],
-        [4, 5, 7, 6],
-    ];
-    let triangles = quads
-        .iter()
-        .flat_map(|q| [[q[0], q[1], q[2]], [q[0], q[2], q[3]]])
-        .collect();
-    TriangleMesh {
-        vertices,
-        triangles,
-    }
-}
-
 #[test]
 fn meshes_count_as_the_bodies_they_enclose() {
     let robot = panda();
@@ -122,7 +100,7 @@ fn meshes_count_as_the_bodies_they_enclose() {
         UnitQuaternion::new(Vector3::new(0.3, -0.2, 0.5)),
     );
     let half = [0.06, 0.1, 0.08];
-    let mesh = Arc::new(MeshDistance::new(&box_mesh(half)).unwrap());
+    let mesh = Arc::new(MeshDistance::new(&TriangleMesh::cuboid(half)).unwrap());
     let primitive = scene(vec![cuboid("crate", half, place)]);
     let meshed = scene(vec![SceneObject::new(
         "crate",
@@ -138,7 +116,7 @@ fn meshes_count_as_the_bodies_they_enclose() {
     );
 
     // A shell around the whole robot is touched by nothing, yet everything is inside it.
-    let shell = Arc::new(MeshDistance::new(&box_mesh([3.0, 3.0, 3.0])).unwrap());
+    let shell = Arc::new(MeshDistance::new(&TriangleMesh::cuboid([3.0, 3.0, 3.0])).unwrap());
     let around = scene(vec![SceneObject::new(
         "shell",
         Shape::Mesh(shell),

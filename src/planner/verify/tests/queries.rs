@@ -2,7 +2,6 @@
 
 use parry3d_f64::math::{Rot3, Vec3};
 
-use super::bodies::box_mesh;
 use super::*;
 use crate::planner::verify::apart::solids_apart;
 use crate::planner::verify::excursion::Excursion;
@@ -15,7 +14,7 @@ fn solids() -> Vec<Solid> {
         radius_m: 0.04,
         length_m,
     };
-    let mesh = Arc::new(MeshDistance::new(&box_mesh([0.05, 0.08, 0.03])).unwrap());
+    let mesh = Arc::new(MeshDistance::new(&TriangleMesh::cuboid([0.05, 0.08, 0.03])).unwrap());
     let shapes = vec![
         vec![(tube(0.15), at(0.0, 0.0, 0.0))],
         vec![(Shape::Sphere { radius_m: 0.06 }, at(0.1, 0.0, 0.0))],

@@ -1,6 +1,5 @@
 //! Verdict and clearance against brute force, with meshes that stand and meshes that are held; planted near misses.
 
-use super::bodies::box_mesh;
 use super::*;
 
 /// A ring of a mug's size, 576 triangles: hollow and not convex.
@@ -107,7 +106,7 @@ fn grazing_by_a_fifth_of_a_millimetre_is_told_apart() {
     let robot = planar();
     let mut verifier = Verifier::new(&robot).unwrap();
     let motion = straight(&robot, &[-0.7, 0.2], &[0.7, -0.2], 2.5);
-    let mesh = Arc::new(MeshDistance::new(&box_mesh([0.05, 0.05, 0.05])).unwrap());
+    let mesh = Arc::new(MeshDistance::new(&TriangleMesh::cuboid([0.05, 0.05, 0.05])).unwrap());
     let block = |x: f64, shape: &Shape| {
         scene(vec![SceneObject::new(
             "block",
@@ -159,7 +158,7 @@ fn a_held_mesh_is_not_carried_through_a_board() {
     (from[0], to[0]) = (-0.6, 0.6);
     let motion = straight(&robot, &from, &to, 2.0);
     let tool = robot.kinematics.tool_pose(&PANDA_READY).translation;
-    let rod = Arc::new(MeshDistance::new(&box_mesh([0.01, 0.01, 0.1])).unwrap());
+    let rod = Arc::new(MeshDistance::new(&TriangleMesh::cuboid([0.01, 0.01, 0.1])).unwrap());
     let mut settings = VerifySettings::default();
     let mut object = held(Shape::Mesh(rod));
     object.link_from_object = at(0.0, 0.0, 0.2);
