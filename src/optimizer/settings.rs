@@ -33,7 +33,7 @@ impl Default for Weights {
     fn default() -> Self {
         Self {
             grasp: 5.0,
-            smoothness: 0.05,
+            smoothness: 0.2,
             motion_limits: 20.0,
             joint_limits: 50.0,
             start: 10.0,
@@ -75,7 +75,8 @@ pub struct OptimizerSettings {
     pub refine_particles: usize,
     pub refine_iterations: usize,
     pub refine_patience: usize,
-    /// Factors of the limit and collision weights while refining.
+    /// Factors of the weights of smoothness, limits and collision while refining.
+    pub refine_smoothness: f32,
     pub refine_limits: f32,
     pub refine_collision: f32,
     pub refine_step: f32,
@@ -106,6 +107,7 @@ impl Default for OptimizerSettings {
             refine_particles: 3,
             refine_iterations: 80,
             refine_patience: 12,
+            refine_smoothness: 0.25,
             refine_limits: 10.0,
             refine_collision: 0.3,
             refine_step: 0.5,

@@ -198,7 +198,12 @@ impl JointSearch<'_, '_> {
             return None;
         };
         let time_s = world.least_duration_s(q);
-        let branch = Branch::at(world, Reached { q, time_s });
+        let reached = Reached {
+            q,
+            time_s,
+            rank: time_s,
+        };
+        let branch = Branch::at(world, reached);
         Some(JointEnd { offer, branch })
     }
 }

@@ -318,7 +318,7 @@ fn add_terms(
     let o = &settings.optimizer;
     let w = &o.weights;
     let limits = objective.limits;
-    objective.add(Smoothness::new(limits), w.smoothness, 1.0);
+    objective.add(Smoothness::new(limits), w.smoothness, o.refine_smoothness);
     objective.add(
         MotionLimitHinge::new(limits),
         w.motion_limits,
