@@ -26,6 +26,9 @@ const RANK_TIME_S: f32 = 0.3;
 /// Grasps are tried in slices of this many, until enough goals are found.
 const SLICE: usize = 16;
 
+/// Poses drawn by shape for each grasp that is wanted: mostly a few find some, and many take ten times as long.
+const DRAWS_BY_SHAPE: [u64; 2] = [32, 256];
+
 /// Where grasps of an object come from. Each is asked only where none of those before it can be used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Source {
@@ -120,21 +123,47 @@ impl GraspSearch<'_, '_> {
         object: &ObjectModel,
     ) -> Result<Vec<FoundGoal>, PlanError> {
         let (count, seed) = (self.settings.grasp_samples, self.rng.random());
-        let (world, at_object) = (&*self.world, self.request.goal.world_from_object());
-        let site = self.site.as_ref();
-        let has_room = |poses: &[Pose]| hand::has_room(world, &at_object, site, poses);
+        let has_room = |poses: &[Pose]| self.has_room(poses);
         let offers = match source {
             Source::Kept => grasps::kept(object),
-            Source::KeptByShape | Source::ByShape if !self.settings.shape_grasps => {
-                return Ok(Vec::new())
-            }
+            Source::KeptByShape if !self.settings.shape_grasps => return Ok(Vec::new()),
             Source::KeptByShape => grasps::kept_by_shape(object, has_room),
-            Source::ByShape => grasps::between_surfaces_with_room(object, count, seed, has_room),
+            Source::ByShape => return self.by_shape(object),
             Source::WithArm => return self.with_arm(object, &grasps::kept(object)),
             Source::Drawn => grasps::sample_with_room(object, count, seed, has_room),
         };
         self.counts.offered += offers.len();
         self.at_offers(offers)
+    }
+
+    /// Whether the hand is free at each of some grasps, or at their half-turns: at the object and at its place.
+    fn has_room(&self, object_from_gripper: &[Pose]) -> Vec<bool> {
+        let at_object = self.request.goal.world_from_object();
+        hand::has_room(
+            self.world,
+            &at_object,
+            self.site.as_ref(),
+            object_from_gripper,
+        )
+    }
+
+    /// Goals at new grasps that the shape allows, of more draws where few find none. A try that begins here had no use of few.
+    fn by_shape(&mut self, object: &ObjectModel) -> Result<Vec<FoundGoal>, PlanError> {
+        if !self.settings.shape_grasps {
+            return Ok(Vec::new());
+        }
+        let begins_here = Source::ALL.get(self.number) == Some(&Source::ByShape);
+        for each in DRAWS_BY_SHAPE.into_iter().skip(usize::from(begins_here)) {
+            let (count, seed) = (self.settings.grasp_samples, self.rng.random());
+            let has_room = |poses: &[Pose]| self.has_room(poses);
+            let offers = grasps::between_surfaces_with_room(object, count, each, seed, has_room);
+            self.counts.offered += offers.len();
+            let goals = self.at_offers(offers)?;
+            if !goals.is_empty() {
+                return Ok(goals);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Goals at grasps that are found together with the arm, around offers at all of which arm or hand collide.

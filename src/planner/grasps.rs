@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use rand::SeedableRng;
+use nalgebra::{Translation3, UnitQuaternion, Vector3};
+use rand::seq::IndexedRandom;
+use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 
@@ -57,7 +59,7 @@ fn kept_with(object: &ObjectModel) -> &KeptGrasps {
         let mut drawn = sample_grasps(object, &filter(), KEPT, 0);
         drawn.extend(sample_grasps(object, &diverse(), KEPT, 1));
         drawn.sort_by(|a, b| a.energy.total_cmp(&b.energy));
-        let by_shape = between_surfaces(object, KEPT_BY_SHAPE, DRAWS, 0, everywhere);
+        let by_shape = between_surfaces(object, &[], KEPT_BY_SHAPE, DRAWS, 0, everywhere);
         KeptGrasps { drawn, by_shape }
     })
 }
@@ -107,26 +109,32 @@ pub fn sample_with_room(
 
 /// New grasps that the object's shape allows and the field rates, among those that `has_room` lets pass. Tilts of which the field
 /// draws few, as a board overhead may leave them, are as likely here as any.
+/// `each`: poses drawn for each that is wanted, once and, where some are missing, once more.
 pub fn between_surfaces_with_room(
     object: &ObjectModel,
     count: usize,
+    each: u64,
     seed: u64,
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
 ) -> Vec<GraspOffer> {
-    const DRAWS: Draws = Draws {
-        each: 256,
-        rounds: 2,
-    };
-    offers(&between_surfaces(object, count, DRAWS, seed, has_room))
+    let draws = Draws { each, rounds: 2 };
+    let known = &kept_with(object).by_shape;
+    offers(&between_surfaces(
+        object, known, count, draws, seed, has_room,
+    ))
 }
 
+/// Where some grasps are `known`, half of the draws are neighbours of these.
 fn between_surfaces(
     object: &ObjectModel,
+    known: &[Grasp],
     count: usize,
     draws: Draws,
     seed: u64,
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
 ) -> Vec<Grasp> {
+    // Of a cup under a board hardly any other draw has room and holds.
+    const NEIGHBOURS: f64 = 0.5;
     // Nothing learnt drew them, so the contact must be the better.
     const CONE_DEG: f64 = 25.0;
     let settings = SamplerSettings {
@@ -146,10 +154,28 @@ fn between_surfaces(
     let draw = |numbers: Range<u64>| {
         let pairs = numbers.map(|number| pairs[number as usize % pairs.len()]);
         pairs
-            .map(|pair| drawing.grasp(gripper, pair, &mut rng))
+            .map(|pair| match known.choose(&mut rng) {
+                Some(grasp) if rng.random_bool(NEIGHBOURS) => {
+                    neighbour(&grasp.object_from_gripper, gripper, &mut rng)
+                }
+                _ => drawing.grasp(gripper, pair, &mut rng),
+            })
             .collect()
     };
     select_with_room(object, &settings, count, draws, draw, has_room)
+}
+
+/// A grasp rolled about its closing axis and shifted along its approach: mostly one that holds as well, and comes another way.
+fn neighbour(object_from_gripper: &Pose, gripper: &GripperGeometry, rng: &mut impl Rng) -> Pose {
+    const ROLL_RAD: f64 = 1.0;
+    const SHIFT_M: f64 = 0.006;
+    /// Of the contact behind the tips.
+    const DEPTH_M: f64 = 0.01;
+    let pads = Vector3::z() * (gripper.tip_m - DEPTH_M);
+    let axis = Vector3::x() * rng.random_range(-ROLL_RAD..ROLL_RAD);
+    let roll = UnitQuaternion::from_scaled_axis(axis);
+    let back = Vector3::z() * rng.random_range(-SHIFT_M..SHIFT_M);
+    object_from_gripper * Translation3::from(pads) * roll * Translation3::from(back - pads)
 }
 
 /// How many poses are drawn for each grasp that is wanted in a round, and how often as long as some are missing.
@@ -318,4 +344,34 @@ pub fn closed_width_m(
     object_from_gripper: &Pose,
 ) -> Option<f64> {
     close_gripper(&*object.surface, object_from_gripper, geometry).width_m()
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::Point3;
+
+    use super::*;
+    use crate::field::FieldSettings;
+
+    #[test]
+    fn a_neighbour_closes_along_the_same_axis_on_the_same_contact() {
+        let gripper = FieldSettings::default().gripper;
+        let contact = Point3::new(0.0, 0.0, gripper.tip_m - 0.01);
+        let turn = UnitQuaternion::from_scaled_axis(Vector3::new(0.4, -1.1, 0.7));
+        let pose = Translation3::new(0.1, -0.2, 0.3) * turn;
+        let mut rng = Pcg64Mcg::seed_from_u64(0);
+        let mut largest_roll_rad = 0.0f64;
+        for _ in 0..200 {
+            let moved = neighbour(&pose, &gripper, &mut rng);
+            assert!((moved * Vector3::x() - pose * Vector3::x()).norm() < 1e-12);
+            let way = moved * contact - pose * contact;
+            let along = way.dot(&(moved * Vector3::z()));
+            assert!((way.norm() - along.abs()).abs() < 1e-12 && along.abs() <= 0.006);
+            largest_roll_rad = largest_roll_rad.max(moved.rotation.angle_to(&pose.rotation));
+        }
+        assert!(
+            (0.9..=1.0 + 1e-9).contains(&largest_roll_rad),
+            "{largest_roll_rad}"
+        );
+    }
 }
