@@ -28,6 +28,7 @@ fn config() -> TrainingConfig {
         sampling_every_steps: 20,
         samples_per_object: 16,
         checkpoint_every_steps: 1000,
+        torch_threads: 2,
         batch_threads: NonZeroUsize::new(2).unwrap(),
         data: DataConfig {
             objects: [(Category::Box, 2), (Category::Cylinder, 1)].into(),
@@ -126,6 +127,38 @@ fn the_loss_falls_and_a_resumed_run_equals_an_unbroken_one() {
         Trainer::new(other, &broken, Device::Cpu, None),
         Err(TrainingError::OtherConfig { .. })
     ));
+}
+
+#[test]
+fn the_parts_of_a_step_give_the_gradient_of_the_whole() {
+    let losses = |torch_threads: i32| {
+        let config = TrainingConfig {
+            steps: 3,
+            // Of two parts the second is the smaller.
+            objects_per_step: 3,
+            torch_threads,
+            sampling_every_steps: 0,
+            ..config()
+        };
+        let (data, held_out) = datasets(&config);
+        let folder = tempfile::tempdir().unwrap();
+        let mut trainer = Trainer::new(config, folder.path(), Device::Cpu, None).unwrap();
+        let mut losses = Vec::new();
+        trainer
+            .run(&data, &held_out, None, |progress| {
+                losses.extend([progress.score_loss, progress.sdf_error_m]);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        losses
+    };
+    let whole = losses(1);
+    assert_eq!(whole.len(), 6);
+    for parts in [2, 3] {
+        for (a, b) in losses(parts).iter().zip(&whole) {
+            assert!((a / b - 1.0).abs() < 1e-3, "{parts} parts: {a} and {b}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Device, Kind, Tensor};
+use tch::{no_grad, Device, Kind, Tensor};
 
 use super::settings::{FieldSettings, SDF_CLAMP_M, SDF_SCALES_M, SDF_UNIT_M};
 use super::weights::{
@@ -77,6 +77,30 @@ impl TorchNetwork {
             settings: network.settings().clone(),
             weights,
         }
+    }
+
+    /// The same weights with gradients of their own, so that another thread can differentiate by them.
+    pub fn replica(&self) -> Self {
+        let copy = |(name, weight): (&String, &Tensor)| {
+            let trainable = weight.requires_grad();
+            (name.clone(), weight.detach().set_requires_grad(trainable))
+        };
+        Self {
+            settings: self.settings.clone(),
+            weights: self.weights.iter().map(copy).collect(),
+        }
+    }
+
+    /// Adds the gradients of a replica to the own ones.
+    pub fn add_gradients(&self, replica: &Self) {
+        no_grad(|| {
+            for (name, weight) in &self.weights {
+                let (sum, gradient) = (weight.grad(), replica.weights[name].grad());
+                if sum.defined() && gradient.defined() {
+                    let _ = { sum }.g_add_(&gradient);
+                }
+            }
+        });
     }
 
     /// Copies the weights back.

@@ -50,11 +50,11 @@ impl<B: Send> BatchesAhead<B> {
     /// The next step's batch.
     ///
     /// # Errors
-    /// [`TrainingError::BatchThread`] if its thread panicked.
+    /// [`TrainingError::Thread`] if its thread panicked.
     pub(super) fn next(&mut self) -> Result<B, TrainingError> {
         let thread = &self.threads[self.taken % self.threads.len()];
         self.taken += 1;
-        thread.recv().map_err(|_| TrainingError::BatchThread)
+        thread.recv().map_err(|_| TrainingError::Thread)
     }
 }
 
@@ -85,6 +85,6 @@ mod tests {
             };
             batches.next()
         });
-        assert!(matches!(last, Err(TrainingError::BatchThread)));
+        assert!(matches!(last, Err(TrainingError::Thread)));
     }
 }

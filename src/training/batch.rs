@@ -114,18 +114,31 @@ impl BatchMaker {
         0.5 * self.settings.spacing_m * (self.settings.grid_size - 1) as f64
     }
 
-    /// The batch of a seed: objects, orientations, noise. Equal seeds give equal batches.
-    pub fn make(&self, objects: &[ReadyObject<'_>], count: usize, seed: u64) -> Batch {
+    /// The batch of a seed: objects, orientations, noise; in several parts of as many objects, but for the last. Equal seeds give
+    /// equal batches.
+    pub fn make(
+        &self,
+        objects: &[ReadyObject<'_>],
+        count: usize,
+        seed: u64,
+        parts: usize,
+    ) -> Vec<Batch> {
+        let objects_of_part = count.div_ceil(parts.max(1)).max(1);
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let picks: Vec<(usize, u64)> = (0..count)
             .map(|_| (rng.random_range(0..objects.len()), rng.random()))
             .collect();
-        let parts: Vec<ObjectPart> = picks
+        let drawn: Vec<ObjectPart> = picks
             .par_iter()
             .enumerate()
-            .map(|(slot, &(object, seed))| self.object_part(&objects[object], slot, seed))
+            .map(|(k, &(object, seed))| {
+                self.object_part(&objects[object], k % objects_of_part, seed)
+            })
             .collect();
-        self.batch(&parts)
+        drawn
+            .chunks(objects_of_part)
+            .map(|part| self.batch(part))
+            .collect()
     }
 
     fn batch(&self, parts: &[ObjectPart]) -> Batch {

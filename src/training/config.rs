@@ -46,7 +46,7 @@ pub struct TrainingConfig {
     /// Largest norm of the gradient over all weights.
     pub gradient_clip: f64,
     pub ema_decay: f64,
-    /// Threads of torch on the CPU.
+    /// Threads of torch on the CPU; a step's objects are dealt out to them.
     pub torch_threads: i32,
     /// Threads that make batches, each with the help of all cores; more than one for a GPU that would wait for them.
     pub batch_threads: NonZeroUsize,

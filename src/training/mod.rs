@@ -5,6 +5,7 @@ mod batch;
 pub mod checkpoint;
 pub mod config;
 pub mod dataset;
+mod losses;
 mod optimizer;
 pub mod paper;
 pub mod query;

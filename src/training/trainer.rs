@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tch::{no_grad, Device, Kind, Tensor};
+use tch::{no_grad, Device};
 use thiserror::Error;
 
 use super::ahead::BatchesAhead;
@@ -13,6 +13,7 @@ use super::batch::{Batch, BatchMaker};
 use super::checkpoint::{self, RunState};
 use super::config::{Objective, TrainingConfig};
 use super::dataset::Dataset;
+use super::losses::{backward, pose_errors};
 use super::optimizer::{update_average, Adam, BETAS};
 use super::record::Record;
 use super::validation::{sample_held_out, SampledScores};
@@ -42,8 +43,8 @@ pub enum TrainingError {
     NoFailures,
     #[error("training: no GPU that torch can use")]
     NoGpu,
-    #[error("training: the batch thread ended early")]
-    BatchThread,
+    #[error("training: a thread ended early")]
+    Thread,
 }
 
 /// What a run tells after each step.
@@ -179,22 +180,24 @@ impl Trainer {
         if self.config.objective == Objective::Classifier && !has_failures(data) {
             return Err(TrainingError::NoFailures);
         }
-        tch::set_num_threads(self.config.torch_threads);
+        let parts = self.parts();
+        tch::set_num_threads(self.config.torch_threads / parts as i32);
         let maker = BatchMaker::new(&self.config);
         let count = self.config.objects_per_step;
         let validation: Vec<Batch> = match held_out.objects.is_empty() {
             true => Vec::new(),
             false => {
                 let objects = maker.ready(&held_out.objects);
-                let batch = |i| maker.make(&objects, count, i).to_device(self.device);
-                (0..VALIDATION_BATCHES).map(batch).collect()
+                let batches = |i| maker.make(&objects, count, i, 1);
+                let batches = (0..VALIDATION_BATCHES).flat_map(batches);
+                batches.map(|b| b.to_device(self.device)).collect()
             }
         };
         let objects = maker.ready(&data.objects);
         let (first, seed) = (self.step, self.config.seed);
         let make = |step: u64| {
             let seed = seed.wrapping_mul(1 << 40).wrapping_add(step + 1000);
-            maker.make(&objects, count, seed)
+            maker.make(&objects, count, seed, parts)
         };
         std::thread::scope(|scope| {
             let mut batches = BatchesAhead::new(scope, first, self.config.batch_threads, &make);
@@ -213,7 +216,7 @@ impl Trainer {
         limit: Option<Duration>,
         validation: &[Batch],
         held_out_objects: &Dataset,
-        mut next: impl FnMut() -> Result<Batch, TrainingError>,
+        mut next: impl FnMut() -> Result<Vec<Batch>, TrainingError>,
         observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<StopReason, TrainingError> {
         let started = Instant::now();
@@ -231,8 +234,7 @@ impl Trainer {
                 self.save()?;
                 return Ok(StopReason::Finished);
             }
-            let batch = next()?.to_device(self.device);
-            let [score_loss, sdf_error_m] = self.train_step(&batch, share);
+            let [score_loss, sdf_error_m] = self.train_step(next()?, share)?;
             self.step += 1;
             sums[0] += score_loss;
             sums[1] += sdf_error_m;
@@ -274,16 +276,44 @@ impl Trainer {
         }
     }
 
-    fn train_step(&mut self, batch: &Batch, share: f64) -> [f64; 2] {
+    /// Parts of a batch that are differentiated side by side: torch leaves half of a second core idle within one graph.
+    fn parts(&self) -> usize {
+        match self.device {
+            Device::Cpu => (self.config.torch_threads.max(1) as usize)
+                .min(self.config.objects_per_step)
+                .max(1),
+            _ => 1,
+        }
+    }
+
+    /// One step by the gradients of all parts of a batch; score loss and error of the distance, m.
+    fn train_step(&mut self, batch: Vec<Batch>, share: f64) -> Result<[f64; 2], TrainingError> {
         let config = &self.config;
-        let features = self.network.encode(&batch.distances);
-        let errors = pose_errors(&self.network, &features, batch, config.objective, true);
-        let score_loss = errors.mean(Kind::Float);
-        let sdf_loss = predicted_distance(&features, batch)
-            .subtract(&batch.sdf_targets)
-            .abs()
-            .mean(Kind::Float);
-        (&score_loss + &sdf_loss * config.sdf_weight).backward();
+        let total = (config.objects_per_step * config.poses_per_object) as f64;
+        let device = self.device;
+        let mut parts = batch.into_iter();
+        let own = parts.next();
+        let others: Vec<(TorchNetwork, Batch)> =
+            parts.map(|part| (self.network.replica(), part)).collect();
+        let [score_loss, sdf_loss] = std::thread::scope(|scope| {
+            let differentiate = |network: &TorchNetwork, part: Batch| {
+                let weight = part.levels.len() as f64 / total;
+                backward(network, &part.to_device(device), config, weight)
+            };
+            let threads: Vec<_> = others
+                .into_iter()
+                .map(|(replica, part)| {
+                    scope.spawn(move || (differentiate(&replica, part), replica))
+                })
+                .collect();
+            let mut losses = own.map_or([0.0; 2], |part| differentiate(&self.network, part));
+            for thread in threads {
+                let (loss, replica) = thread.join().map_err(|_| TrainingError::Thread)?;
+                self.network.add_gradients(&replica);
+                losses = std::array::from_fn(|i| losses[i] + loss[i]);
+            }
+            Ok::<_, TrainingError>(losses)
+        })?;
         let warmup = ((self.step + 1) as f64 / config.warmup_steps.max(1) as f64).min(1.0);
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
         let rate = config.learning_rate * warmup * (cosine + LEARNING_RATE_FLOOR);
@@ -295,10 +325,7 @@ impl Trainer {
             .min((1.0 + self.step as f64) / (10.0 + self.step as f64));
         update_average(&mut self.average.weights, &self.network.weights, decay);
         let unit = crate::field::settings::SDF_UNIT_M as f64;
-        [
-            score_loss.double_value(&[]),
-            sdf_loss.double_value(&[]) * unit,
-        ]
+        Ok([score_loss, sdf_loss * unit])
     }
 
     /// Loss of the averaged weights by quarter of the levels. A classifier's poses are all in the first.
@@ -378,40 +405,4 @@ impl Trainer {
         notes.insert("training_steps".to_string(), self.step.to_string());
         self.average.to_network(notes)
     }
-}
-
-/// Loss of each pose `[B]`: of a field the mean squared error of the scaled gradient, of a classifier the cross-entropy.
-fn pose_errors(
-    network: &TorchNetwork,
-    features: &Tensor,
-    batch: &Batch,
-    objective: Objective,
-    trainable: bool,
-) -> Tensor {
-    let (query, inputs, sigma) = (&batch.query, &batch.level_inputs, &batch.sigma);
-    match objective {
-        Objective::Diffusion => {
-            let scored = network.score(features, query, inputs, sigma, trainable);
-            (scored.scaled_gradient - &batch.targets)
-                .square()
-                .mean_dim(1, false, Kind::Float)
-        }
-        Objective::Classifier => {
-            // The odds of a grasp fall with the energy; times sigma, that is the decoder's own output.
-            let logits = -network.energy(features, query, inputs, sigma) * sigma;
-            let targets = batch.targets.squeeze_dim(1);
-            // log(1 + exp(-x)) for those that hold, log(1 + exp(x)) for those that fail.
-            let signed = logits * (targets * -2.0 + 1.0);
-            signed.softplus()
-        }
-    }
-}
-
-/// Feature 0 at the distance loss's points, in units of 2 cm.
-fn predicted_distance(features: &Tensor, batch: &Batch) -> Tensor {
-    let corners = features
-        .narrow(1, 0, 1)
-        .index_select(0, &batch.sdf_corners)
-        .reshape([-1, 8]);
-    (corners * &batch.sdf_weights).sum_dim_intlist(1, false, Kind::Float)
 }
