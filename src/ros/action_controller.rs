@@ -44,7 +44,12 @@ pub fn follow(motion: &Motion) -> Result<ArmState, Failure> {
             }
         },
     );
-    check_outcome(&outcome.map_err(failure)?)?;
+    let ended = check_outcome(&outcome.map_err(failure)?);
+    if ended.is_err() {
+        // `~/stop` ends our goal and the controller's: whichever is heard of first, it is the reason.
+        motion.goal.check()?;
+    }
+    ended?;
     arrived(motion)
 }
 
