@@ -63,8 +63,8 @@ const NEAR_SPREAD: f32 = 0.05;
 /// Clearance that configurations must have, at first and when they are hard to find [m].
 const MARGIN_M: f32 = 0.003;
 const LEAST_MARGIN_M: f32 = 0.0003;
-/// What a radian of the straight way from the start adds to a branch's rank [s/rad]. By time alone, ways are longer by a thirtieth
-/// and motions shorter by a two-hundredth: many branches take as long, since the slowest joint decides, and move the others for nothing.
+/// What a radian of the straight way from the start adds to a branch's rank [s/rad]. By time alone, ways are longer by a fiftieth
+/// and motions shorter by a hundredth: many branches take as long, since the slowest joint decides, and move the others for nothing.
 const RANK_BY_WAY: f32 = 1.0;
 /// Configurations closer than this are one branch [rad or m, 2-norm].
 const DISTINCT: f32 = 0.5;

@@ -26,7 +26,7 @@ const RANK_TIME_S: f32 = 0.3;
 /// Grasps are tried in slices of this many, until enough goals are found.
 const SLICE: usize = 16;
 
-/// Poses drawn by shape for each grasp that is wanted: mostly a few find some, and many take ten times as long.
+/// Poses drawn by shape for each grasp that is wanted: mostly a few find some, and many take eight times as long.
 const DRAWS_BY_SHAPE: [u64; 2] = [32, 256];
 
 /// Where grasps of an object come from. Each is asked only where none of those before it can be used.

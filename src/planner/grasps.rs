@@ -108,8 +108,8 @@ pub fn sample_with_room(
 }
 
 /// New grasps that the object's shape allows and the field rates, among those that `has_room` lets pass. Tilts of which the field
-/// draws few, as a board overhead may leave them, are as likely here as any.
-/// `each`: poses drawn for each that is wanted, once and, where some are missing, once more.
+/// draws few, as a board overhead may leave them, are as likely here as any. `each`: poses drawn for each that is wanted, once and,
+/// where some are missing, once more.
 pub fn between_surfaces_with_room(
     object: &ObjectModel,
     count: usize,
@@ -171,11 +171,11 @@ fn neighbour(object_from_gripper: &Pose, gripper: &GripperGeometry, rng: &mut im
     const SHIFT_M: f64 = 0.006;
     /// Of the contact behind the tips.
     const DEPTH_M: f64 = 0.01;
-    let pads = Vector3::z() * (gripper.tip_m - DEPTH_M);
+    let contact = Vector3::z() * (gripper.tip_m - DEPTH_M);
     let axis = Vector3::x() * rng.random_range(-ROLL_RAD..ROLL_RAD);
     let roll = UnitQuaternion::from_scaled_axis(axis);
     let back = Vector3::z() * rng.random_range(-SHIFT_M..SHIFT_M);
-    object_from_gripper * Translation3::from(pads) * roll * Translation3::from(back - pads)
+    object_from_gripper * Translation3::from(contact) * roll * Translation3::from(back - contact)
 }
 
 /// How many poses are drawn for each grasp that is wanted in a round, and how often as long as some are missing.
