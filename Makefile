@@ -28,10 +28,10 @@ bench-node: build ## acceptance, cancellation, idle load over DDS, and 20 picks 
 soak: build ## 1,000 small goals; memory and processor time of the node must stay flat
 	@$(ENV) python3 tests/ros/soak.py
 
-train: build ## a grasp field from nothing, in under two hours of two cores: out/grasp_field.safetensors; resumes
+train: build ## a grasp field from nothing, in under an hour and a half of two cores: out/grasp_field.safetensors; resumes
 	@# A step's tensors are kept instead of being given back to the system.
 	@GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 \
-	  target/release/dfp train config/train.yaml --minutes 80 --folder out/train --out out/grasp_field.safetensors
+	  target/release/dfp train config/train.yaml --minutes 70 --folder out/train --out out/grasp_field.safetensors
 
 grasp-table: build ## figures of the field's grasps by category, by MuJoCo too; ROWS='--row NAME:OPTIONS' adds models
 	@scripts/grasp_table.py $(ROWS)

@@ -24,6 +24,8 @@ fn config() -> TrainingConfig {
         poses_per_object: 64,
         sdf_points_per_object: 32,
         warmup_steps: 5,
+        // Forty steps are to show something.
+        learning_rate: 0.01,
         validation_every_steps: 10,
         sampling_every_steps: 20,
         samples_per_object: 16,

@@ -59,9 +59,8 @@ impl IsotropicGaussian {
         }
     }
 
-    /// A rotation vector, rad, and the score at it: the derivative of the log density by a rotation from
-    /// either side (the density depends on the angle alone, so both sides agree), 1/rad.
-    pub fn sample(&self, rng: &mut impl Rng) -> (Vector3<f64>, Vector3<f64>) {
+    /// A rotation vector, rad.
+    pub fn sample(&self, rng: &mut impl Rng) -> Vector3<f64> {
         let place = rng.random_range(0.0..1.0) * (TABLE_SIZE - 1) as f64;
         let cell = (place as usize).min(TABLE_SIZE - 2);
         let (low, high) = (
@@ -69,11 +68,21 @@ impl IsotropicGaussian {
             self.angle_of_probability[cell + 1],
         );
         let angle = low + (place - cell as f64) * (high - low);
-        let axis = Vector3::from(UnitSphere.sample(rng));
-        (axis * angle, axis * self.score(angle))
+        Vector3::from(UnitSphere.sample(rng)) * angle
     }
 
-    /// Derivative of the log density by the angle, 1/rad.
+    /// Log of the density against the uniform measure, up to a constant. Far out, where the series has lost all digits, a value too small to matter.
+    pub fn log_density(&self, angle_rad: f64) -> f64 {
+        let angle = angle_rad.max(1e-6);
+        if self.sigma_rad < SMALL_SIGMA {
+            let half = 0.5 * angle;
+            return -0.5 * (angle / self.sigma_rad).powi(2) + (half / half.sin()).ln();
+        }
+        density(self.sigma_rad, angle).max(1e-12).ln()
+    }
+
+    /// Derivative of the log density by the angle, 1/rad: the score, along the axis, of a rotation from
+    /// either side (the density depends on the angle alone, so both sides agree).
     pub fn score(&self, angle_rad: f64) -> f64 {
         let s = self.sigma_rad;
         let angle = angle_rad.clamp(1e-4, PI - 1e-4);
@@ -127,7 +136,7 @@ mod tests {
                 let angle = (0.3 * k as f64 * sigma).min(2.9);
                 let h = 1e-5;
                 let slope =
-                    (density(sigma, angle + h).ln() - density(sigma, angle - h).ln()) / (2.0 * h);
+                    (gaussian.log_density(angle + h) - gaussian.log_density(angle - h)) / (2.0 * h);
                 assert!(
                     (slope - gaussian.score(angle)).abs() < 1e-4 * slope.abs().max(1.0),
                     "{sigma} {angle}"
@@ -142,7 +151,7 @@ mod tests {
         let mean_square = |sigma: f64, rng: &mut rand_pcg::Pcg64Mcg| {
             let gaussian = IsotropicGaussian::new(sigma);
             (0..20_000)
-                .map(|_| gaussian.sample(rng).0.norm_squared())
+                .map(|_| gaussian.sample(rng).norm_squared())
                 .sum::<f64>()
                 / 20_000.0
         };

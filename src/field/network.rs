@@ -15,6 +15,8 @@ pub const NORM_EPSILON: f64 = 1e-5;
 /// Weights as torch tensors.
 pub struct TorchNetwork {
     pub settings: FieldSettings,
+    /// By what the encoder's convolutions multiply; weights, sums and all else stay single precision.
+    pub convolution_kind: Kind,
     /// By name; all but `points` are trained.
     pub weights: BTreeMap<String, Tensor>,
 }
@@ -75,6 +77,7 @@ impl TorchNetwork {
             .collect();
         Self {
             settings: network.settings().clone(),
+            convolution_kind: Kind::Float,
             weights,
         }
     }
@@ -87,6 +90,7 @@ impl TorchNetwork {
         };
         Self {
             settings: self.settings.clone(),
+            convolution_kind: self.convolution_kind,
             weights: self.weights.iter().map(copy).collect(),
         }
     }
@@ -126,16 +130,12 @@ impl TorchNetwork {
 
     fn conv_stage(&self, stage: &ConvStage, input: &Tensor) -> Tensor {
         let part = |what: &str| self.weight(&format!("encoder.{}.{what}", stage.name));
+        let [weight, bias] = ["weight", "bias"].map(|w| part(w).to_kind(self.convolution_kind));
         let stride = stage.stride as i64;
         input
-            .conv3d(
-                part("weight"),
-                Some(part("bias")),
-                [stride; 3],
-                [1i64; 3],
-                [1i64; 3],
-                1,
-            )
+            .to_kind(self.convolution_kind)
+            .conv3d(&weight, Some(&bias), [stride; 3], [1i64; 3], [1i64; 3], 1)
+            .to_kind(Kind::Float)
             .group_norm(
                 NORM_GROUPS as i64,
                 Some(part("norm_weight")),

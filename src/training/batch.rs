@@ -1,6 +1,6 @@
 //! One training step's numbers, made without torch: noisy poses, targets, places in the grids.
 
-use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
+use nalgebra::{Point3, UnitQuaternion, Vector3};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64Mcg;
@@ -9,8 +9,8 @@ use tch::{Device, Tensor};
 
 use super::config::{Objective, TrainingConfig};
 use super::dataset::TrainingObject;
+use super::noise_kernel::{FingerPose, NoiseKernel};
 use super::query::{FeatureCells, QueryBuffer};
-use crate::field::igso3::IsotropicGaussian;
 use crate::field::network::QueryGeometry;
 use crate::field::settings::{SDF_CLAMP_M, SDF_UNIT_M};
 use crate::field::FieldSettings;
@@ -24,7 +24,7 @@ pub struct BatchMaker {
     settings: FieldSettings,
     objective: Objective,
     points: Vec<Vector3<f64>>,
-    rotation_noise: Vec<IsotropicGaussian>,
+    noise: Vec<NoiseKernel>,
     poses_per_object: usize,
     sdf_points: usize,
     middle_share: f64,
@@ -34,6 +34,8 @@ pub struct BatchMaker {
 /// An object with what every batch reads of it.
 pub struct ReadyObject<'a> {
     object: &'a TrainingObject,
+    /// Its grasps in both half turns of the hand, in its own frame.
+    grasps: Vec<FingerPose>,
     far: VoxelGrid,
 }
 
@@ -76,12 +78,11 @@ impl BatchMaker {
             .iter()
             .map(|p| Vector3::from(p.map(|x| x as f64)))
             .collect();
-        let rotation_noise = (0..LEVELS)
+        let noise = (0..LEVELS)
             .into_par_iter()
             .map(|k| {
-                IsotropicGaussian::new(
-                    settings.schedule.sigma(k as f32 / (LEVELS - 1) as f32) as f64
-                )
+                let (level, schedule) = (level(k), &settings.schedule);
+                NoiseKernel::new(schedule.sigma(level) as f64, schedule.sigma_m(level) as f64)
             })
             .collect();
         Self {
@@ -91,7 +92,7 @@ impl BatchMaker {
             settings,
             objective: config.objective,
             points,
-            rotation_noise,
+            noise,
             poses_per_object: config.poses_per_object,
             sdf_points: config.sdf_points_per_object,
             middle_share: config.middle_share,
@@ -102,8 +103,14 @@ impl BatchMaker {
     /// can block the pool that is to make these.
     pub fn ready<'a>(&self, objects: &'a [TrainingObject]) -> Vec<ReadyObject<'a>> {
         let reach_m = self.half_m() * 3f64.sqrt();
+        let height_m = self.settings.finger_centre_m();
+        let both = |grasp| {
+            let pose = FingerPose::new(grasp, height_m);
+            [pose, pose.half_turned()]
+        };
         let ready = |object: &'a TrainingObject| ReadyObject {
             object,
+            grasps: object.object_from_gripper.iter().flat_map(both).collect(),
             far: object.far_distance(reach_m),
         };
         objects.par_iter().map(ready).collect()
@@ -187,17 +194,17 @@ impl BatchMaker {
         let grid = VoxelGrid::from_distance(&turned, [-half; 3], self.settings.spacing_m, [n; 3]);
         let cells = FeatureCells::new(&grid);
         let mut part = ObjectPart::default();
-        for _ in 0..self.poses_per_object {
+        for i in 0..self.poses_per_object {
             let pose = match self.objective {
                 Objective::Diffusion => {
-                    let grasp = drawn(&object.object_from_gripper, &mut rng);
-                    self.disturbed(&(grid_from_object * grasp), &mut rng)
+                    let level = self.drawn_level(i, &mut rng);
+                    self.disturbed(&ready.grasps, grid_from_object, level, &mut rng)
                 }
                 Objective::Classifier => self.to_classify(object, grid_from_object, &mut rng),
             };
             part.levels.push(pose.level);
             part.targets.extend(pose.targets);
-            let (centre, rotation) = (&pose.centre, &pose.rotation);
+            let FingerPose { centre, rotation } = &pose.fingers;
             part.query
                 .push(&self.points, &grid, &cells, slot, centre, rotation);
         }
@@ -220,27 +227,39 @@ impl BatchMaker {
         part
     }
 
-    /// A grasp disturbed by the noise of a random level, and the way back.
-    fn disturbed(&self, grid_from_gripper: &Isometry3<f64>, rng: &mut Pcg64Mcg) -> DrawnPose {
-        let place = if rng.random_bool(self.middle_share) {
-            rng.random_range(self.middle_levels[0]..self.middle_levels[1])
+    /// The level of an object's pose `i` as an index of the tables. The poses of an object are spread evenly over the levels, and the
+    /// agreed share of them over the middle ones.
+    fn drawn_level(&self, i: usize, rng: &mut Pcg64Mcg) -> usize {
+        let place = (i as f64 + rng.random_range(0.0..1.0)) / self.poses_per_object as f64;
+        let share = self.middle_share;
+        let level = if place < share {
+            let [low, high] = self.middle_levels;
+            low + place / share * (high - low)
         } else {
-            rng.random_range(0.0..1.0)
+            (place - share) / (1.0 - share)
         };
-        let k = (place * (LEVELS - 1) as f64).round() as usize;
-        let level = k as f32 / (LEVELS - 1) as f32;
-        let sigma = self.settings.schedule.sigma(level) as f64;
-        let sigma_m = self.settings.schedule.sigma_m(level) as f64;
-        let shift = Vector3::from_fn(|_, _| rng.sample::<f64, _>(StandardNormal));
-        let (turn, score) = self.rotation_noise[k].sample(rng);
-        // The energy's gradient is minus the score, in noise units.
-        let shift_target = shift.iter().map(|&x| x as f32);
-        let turn_target = score.iter().map(|&x| (-sigma * x) as f32);
+        (level * (LEVELS - 1) as f64).round() as usize
+    }
+
+    /// A grasp disturbed by the noise of a level, and the way back. `grasps` in the object's frame, the result in the grid's.
+    fn disturbed(
+        &self,
+        grasps: &[FingerPose],
+        grid_from_object: UnitQuaternion<f64>,
+        k: usize,
+        rng: &mut Pcg64Mcg,
+    ) -> DrawnPose {
+        let noise = &self.noise[k];
+        let fingers = noise.disturbed(drawn(grasps, rng), rng);
+        let way_back = noise.way_back(grasps, &fingers);
+        let targets = way_back.map(|way| grid_from_object * way);
         DrawnPose {
-            level,
-            targets: shift_target.chain(turn_target).collect(),
-            centre: self.finger_centre(grid_from_gripper) + shift * sigma_m,
-            rotation: UnitQuaternion::from_scaled_axis(turn) * grid_from_gripper.rotation,
+            level: level(k),
+            targets: targets.iter().flatten().map(|&x| x as f32).collect(),
+            fingers: FingerPose {
+                centre: grid_from_object * fingers.centre,
+                rotation: grid_from_object * fingers.rotation,
+            },
         }
     }
 
@@ -254,44 +273,43 @@ impl BatchMaker {
     ) -> DrawnPose {
         let holds = rng.random_bool(0.5);
         let far = !holds && (object.failing.is_empty() || rng.random_bool(0.5));
-        let (centre, rotation) = if far {
+        let fingers = if far {
             let spread = self.settings.schedule.sigma_m(1.0);
             let spread = f64::from(spread.hypot(self.settings.prior_m));
             let offset = Vector3::from_fn(|_, _| spread * rng.sample::<f64, _>(StandardNormal));
-            (Point3::from(offset), random_rotation(rng))
+            FingerPose {
+                centre: Point3::from(offset),
+                rotation: random_rotation(rng),
+            }
         } else {
             let poses = match holds {
                 true => &object.object_from_gripper,
                 false => &object.failing,
             };
             let grid_from_gripper = grid_from_object * drawn(poses, rng);
-            (
-                self.finger_centre(&grid_from_gripper),
-                grid_from_gripper.rotation,
-            )
+            FingerPose::new(&grid_from_gripper, self.settings.finger_centre_m())
         };
         DrawnPose {
             level: 0.0,
             targets: vec![f32::from(u8::from(holds))],
-            centre,
-            rotation,
+            fingers,
         }
     }
+}
 
-    fn finger_centre(&self, grid_from_gripper: &Isometry3<f64>) -> Point3<f64> {
-        grid_from_gripper * Point3::new(0.0, 0.0, self.settings.finger_centre_m())
-    }
+/// The level of a table's index, 0..1.
+fn level(k: usize) -> f32 {
+    k as f32 / (LEVELS - 1) as f32
 }
 
 /// A pose to train on, in the frame of its object's grid.
 struct DrawnPose {
     level: f32,
     targets: Vec<f32>,
-    centre: Point3<f64>,
-    rotation: UnitQuaternion<f64>,
+    fingers: FingerPose,
 }
 
-fn drawn<'a>(poses: &'a [Isometry3<f64>], rng: &mut Pcg64Mcg) -> &'a Isometry3<f64> {
+fn drawn<'a, T>(poses: &'a [T], rng: &mut Pcg64Mcg) -> &'a T {
     &poses[rng.random_range(0..poses.len())]
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::{no_grad, Tensor};
 
-use super::optimizer::Adam;
+use super::optimizer::Optimizer;
 use crate::field::network::host_copy;
 use crate::field::weights::{tensor_bytes, write_whole, Weight, WeightsError};
 
@@ -17,7 +17,7 @@ use crate::field::weights::{tensor_bytes, write_whole, Weight, WeightsError};
 pub struct RunState<C> {
     pub config: C,
     pub step: u64,
-    /// Steps that Adam took.
+    /// Steps that the optimizer took.
     pub optimizer_steps: u64,
     /// Time trained so far over all sittings, s.
     pub trained_s: f64,
@@ -25,17 +25,17 @@ pub struct RunState<C> {
 
 const STATE_KEY: &str = "run_state";
 
-/// Weights, average and Adam's moments by prefix.
+/// Weights, average and the optimizer's moments by prefix.
 fn groups<'a>(
     weights: &'a BTreeMap<String, Tensor>,
     average: &'a BTreeMap<String, Tensor>,
-    adam: &'a Adam,
+    optimizer: &'a Optimizer,
 ) -> [(&'static str, &'a BTreeMap<String, Tensor>); 4] {
     [
         ("weight/", weights),
         ("average/", average),
-        ("mean/", &adam.mean),
-        ("mean_square/", &adam.mean_square),
+        ("mean/", &optimizer.mean),
+        ("mean_square/", &optimizer.mean_square),
     ]
 }
 
@@ -45,10 +45,10 @@ pub fn save<C: Serialize>(
     state: &RunState<C>,
     weights: &BTreeMap<String, Tensor>,
     average: &BTreeMap<String, Tensor>,
-    adam: &Adam,
+    optimizer: &Optimizer,
 ) -> Result<(), WeightsError> {
     let mut tensors: BTreeMap<String, Weight> = BTreeMap::new();
-    for (prefix, group) in groups(weights, average, adam) {
+    for (prefix, group) in groups(weights, average, optimizer) {
         tensors.extend(
             group
                 .iter()
@@ -70,7 +70,7 @@ pub fn load<C: DeserializeOwned>(
     path: &Path,
     weights: &mut BTreeMap<String, Tensor>,
     average: &mut BTreeMap<String, Tensor>,
-    adam: &mut Adam,
+    optimizer: &mut Optimizer,
 ) -> Result<RunState<C>, WeightsError> {
     let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
     let bytes = std::fs::read(path).map_err(|source| WeightsError::Io {
@@ -94,8 +94,8 @@ pub fn load<C: DeserializeOwned>(
     let targets = [
         ("weight/", weights),
         ("average/", average),
-        ("mean/", &mut adam.mean),
-        ("mean_square/", &mut adam.mean_square),
+        ("mean/", &mut optimizer.mean),
+        ("mean_square/", &mut optimizer.mean_square),
     ];
     for (prefix, group) in targets {
         for (name, tensor) in group.iter_mut() {
@@ -117,6 +117,6 @@ pub fn load<C: DeserializeOwned>(
             no_grad(|| tensor.copy_(&Tensor::from_slice(&values).reshape(tensor.size())));
         }
     }
-    adam.steps = state.optimizer_steps;
+    optimizer.steps = state.optimizer_steps;
     Ok(state)
 }

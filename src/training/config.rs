@@ -46,6 +46,8 @@ pub struct TrainingConfig {
     /// Largest norm of the gradient over all weights.
     pub gradient_clip: f64,
     pub ema_decay: f64,
+    /// Convolutions of the encoder by bfloat16 on a processor that multiplies it (AVX512-BF16); elsewhere they stay single precision.
+    pub bfloat16: bool,
     /// Threads of torch on the CPU; a step's objects are dealt out to them.
     pub torch_threads: i32,
     /// Threads that make batches, each with the help of all cores; more than one for a GPU that would wait for them.
@@ -109,10 +111,11 @@ impl Default for TrainingConfig {
             sdf_weight: 0.1,
             middle_share: 0.5,
             middle_sigma_rad: [0.05, 0.5],
-            learning_rate: 2e-3,
+            learning_rate: 4e-3,
             warmup_steps: 60,
             gradient_clip: 1.0,
             ema_decay: 0.998,
+            bfloat16: true,
             torch_threads: 1,
             batch_threads: NonZeroUsize::MIN,
             validation_every_steps: 200,

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 mod losses;
+mod noise_kernel;
 mod optimizer;
 pub mod paper;
 pub mod query;

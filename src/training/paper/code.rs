@@ -11,7 +11,7 @@ use super::network::{shortened, PaperNetwork};
 use super::settings::CodeFit;
 use super::surface_samples::SurfaceSamples;
 use super::LENGTHS_PER_M;
-use crate::training::optimizer::{Adam, RELEASED_BETAS};
+use crate::training::optimizer::{Optimizer, RELEASED_BETAS};
 
 /// Codes of several objects and how well they tell their shapes.
 pub struct FittedCodes {
@@ -34,7 +34,7 @@ pub fn fit_codes(
     let count = objects.len() as i64;
     let start = Tensor::zeros([count, network.size.code], (Kind::Float, network.device()));
     let mut codes = BTreeMap::from([("codes".to_string(), start.set_requires_grad(true))]);
-    let mut adam = Adam::new(&codes, RELEASED_BETAS);
+    let mut optimizer = Optimizer::new(&codes, RELEASED_BETAS, |_| false);
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let predicted = |codes: &Tensor, points: usize, rng: &mut Pcg64Mcg| {
         let (mut places, mut distances, mut levels) = (Vec::new(), Vec::new(), Vec::new());
@@ -62,7 +62,7 @@ pub fn fit_codes(
         let loss = predicted(&codes["codes"], settings.points_per_step, &mut rng) * count;
         loss.backward();
         let share = if 2 * step < settings.steps { 1.0 } else { 0.1 };
-        adam.step(
+        optimizer.step(
             &mut codes,
             |_| share * settings.learning_rate,
             f64::INFINITY,

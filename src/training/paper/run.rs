@@ -19,20 +19,20 @@ use crate::field::network::host_copy;
 use crate::training::ahead::BatchesAhead;
 use crate::training::checkpoint::{self, RunState};
 use crate::training::dataset::Dataset;
-use crate::training::optimizer::{update_average, Adam, RELEASED_BETAS};
+use crate::training::optimizer::{update_average, Optimizer, RELEASED_BETAS};
 use crate::training::record::Record;
 use crate::training::{device, Progress, SampledScores, StopReason, TrainingError};
 
 /// File of the trained weights in a run's folder.
 const WEIGHTS_FILE: &str = "paper_model.safetensors";
 
-/// A run: weights, their average, Adam's state.
+/// A run: weights, their average, the optimizer's state.
 pub struct PaperTrainer {
     config: PaperConfig,
     device: Device,
     network: PaperNetwork,
     average: PaperNetwork,
-    adam: Adam,
+    optimizer: Optimizer,
     step: u64,
     trained_s: f64,
     folder: PathBuf,
@@ -58,12 +58,16 @@ impl PaperTrainer {
         let start = PaperModel::untrained(config.clone(), objects)?;
         let mut network = start.to_network(device, true);
         let mut average = start.to_network(device, false);
-        let mut adam = Adam::new(&network.weights, RELEASED_BETAS);
+        let mut optimizer = Optimizer::new(&network.weights, RELEASED_BETAS, |_| false);
         let (mut step, mut trained_s) = (0, 0.0);
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
-            let state: RunState<PaperConfig> =
-                checkpoint::load(&path, &mut network.weights, &mut average.weights, &mut adam)?;
+            let state: RunState<PaperConfig> = checkpoint::load(
+                &path,
+                &mut network.weights,
+                &mut average.weights,
+                &mut optimizer,
+            )?;
             if state.config != config {
                 return Err(TrainingError::OtherConfig { path });
             }
@@ -74,7 +78,7 @@ impl PaperTrainer {
             device,
             network,
             average,
-            adam,
+            optimizer,
             step,
             trained_s,
             record: Record::new(folder),
@@ -204,7 +208,7 @@ impl PaperTrainer {
             "codes" => left * config.code_learning_rate,
             _ => left * config.learning_rate,
         };
-        self.adam
+        self.optimizer
             .step(&mut self.network.weights, rate, f64::INFINITY);
         // The average forgets the start faster than its decay alone would let it.
         let decay = config
@@ -250,7 +254,7 @@ impl PaperTrainer {
         let state = RunState {
             config: self.config.clone(),
             step: self.step,
-            optimizer_steps: self.adam.steps,
+            optimizer_steps: self.optimizer.steps,
             trained_s: self.trained_s,
         };
         checkpoint::save(
@@ -258,7 +262,7 @@ impl PaperTrainer {
             &state,
             &self.network.weights,
             &self.average.weights,
-            &self.adam,
+            &self.optimizer,
         )?;
         self.model()?.save(&self.weights_path())?;
         self.record.draw()
