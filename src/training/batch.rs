@@ -14,6 +14,8 @@ use super::query::{FeatureCells, QueryBuffer};
 use crate::field::network::QueryGeometry;
 use crate::field::settings::{SDF_CLAMP_M, SDF_UNIT_M};
 use crate::field::FieldSettings;
+use crate::geometry::Pose;
+use crate::robot::half_turn;
 use crate::scene::{SignedDistance, VoxelGrid};
 
 /// Noise levels with a sampling table each.
@@ -104,9 +106,8 @@ impl BatchMaker {
     pub fn ready<'a>(&self, objects: &'a [TrainingObject]) -> Vec<ReadyObject<'a>> {
         let reach_m = self.half_m() * 3f64.sqrt();
         let height_m = self.settings.finger_centre_m();
-        let both = |grasp| {
-            let pose = FingerPose::new(grasp, height_m);
-            [pose, pose.half_turned()]
+        let both = |grasp: &Pose| {
+            [*grasp, half_turn(grasp)].map(|grasp| FingerPose::new(&grasp, height_m))
         };
         let ready = |object: &'a TrainingObject| ReadyObject {
             object,

@@ -28,15 +28,6 @@ impl FingerPose {
             rotation: gripper.rotation,
         }
     }
-
-    /// The same grasp with the fingers swapped.
-    pub fn half_turned(&self) -> Self {
-        let half_turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), PI);
-        Self {
-            centre: self.centre,
-            rotation: self.rotation * half_turn,
-        }
-    }
 }
 
 /// Gaussian noise on the finger centre beside isotropic noise on the rotation.
@@ -126,6 +117,7 @@ impl NoiseKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::robot::half_turn;
     use rand::SeedableRng;
     use rand_pcg::Pcg64Mcg;
 
@@ -133,11 +125,8 @@ mod tests {
         (0..12)
             .flat_map(|_| {
                 let mut vector = || Vector3::from_fn(|_, _| rng.sample::<f64, _>(StandardNormal));
-                let grasp = FingerPose {
-                    centre: Point3::from(vector() * 0.03),
-                    rotation: UnitQuaternion::from_scaled_axis(vector()),
-                };
-                [grasp, grasp.half_turned()]
+                let grasp = Isometry3::new(vector() * 0.03, vector());
+                [grasp, half_turn(&grasp)].map(|grasp| FingerPose::new(&grasp, 0.0))
             })
             .collect()
     }
