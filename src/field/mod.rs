@@ -29,7 +29,7 @@ pub use finger_face::{Failure, FingerFace, Label, LabelLimits};
 pub use near::NearSurface;
 pub use object::{KeptGrasps, ObjectError, ObjectModel};
 pub use sampler::{
-    final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, GraspTarget,
+    final_energies, holds_around, judge_grasp, measure_steadiness, sample_grasps, sample_poses, select_grasps, Grasp, GraspTarget,
     SamplerSettings,
 };
 pub use schedule::NoiseSchedule;

@@ -26,6 +26,8 @@ pub struct Grasp {
     pub energy: f32,
     /// Distance of the finger pads when closed on the object, m; 0 where the pads meet nothing.
     pub width_m: f64,
+    /// Whether it also holds a little off, see [`holds_around`]; `false` where that was not measured.
+    pub steady: bool,
 }
 
 /// How grasps are drawn.
@@ -203,6 +205,36 @@ pub fn judge_grasp(
     Filter::new(&object.target(&surface), settings).judge(object_from_gripper, energy)
 }
 
+/// Whether the fingers' faces also close well on the object where the gripper stands up to `off_m` off, across its approach and along
+/// it: a grasp that holds at one place alone is lost to the first error of a pose.
+pub fn holds_around(object: &ObjectModel, object_from_gripper: &Pose, off_m: f64) -> bool {
+    let face = FingerFace::new(&object.field.settings().gripper);
+    holds_at_corners(&object.near_surface(0.0), &face, object_from_gripper, off_m)
+}
+
+/// Measures [`Grasp::steady`] of grasps.
+pub fn measure_steadiness(object: &ObjectModel, off_m: f64, grasps: &mut [Grasp]) {
+    let face = FingerFace::new(&object.field.settings().gripper);
+    let surface = object.near_surface(0.0);
+    grasps.par_iter_mut().for_each(|grasp| {
+        grasp.steady = holds_at_corners(&surface, &face, &grasp.object_from_gripper, off_m);
+    });
+}
+
+fn holds_at_corners(
+    surface: &dyn SignedDistance,
+    face: &FingerFace,
+    object_from_gripper: &Pose,
+    off_m: f64,
+) -> bool {
+    const CONE_DEG: f64 = 40.0;
+    const CORNERS: [[f64; 2]; 4] = [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]];
+    CORNERS.iter().all(|[y, z]| {
+        let moved = object_from_gripper * Translation3::new(0.0, y * off_m, z * off_m);
+        face.closes_well(surface, &moved, CONE_DEG.to_radians())
+    })
+}
+
 /// What samples must pass.
 struct Filter<'a> {
     target: &'a GraspTarget<'a>,
@@ -235,6 +267,7 @@ impl<'a> Filter<'a> {
             object_from_gripper: *object_from_gripper,
             energy,
             width_m: closing.width_m().unwrap_or(0.0).max(0.0),
+            steady: false,
         })
     }
 
@@ -263,10 +296,11 @@ impl<'a> Filter<'a> {
             gripper,
             seen,
         } = *self.target;
-        let cone_rad = self.settings.face_cone_deg.to_radians();
+        let settings = self.settings;
         let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, gripper);
+        let cone_rad = settings.face_cone_deg.to_radians();
         let closes = |face: &FingerFace| face.closes_well(surface, object_from_gripper, cone_rad);
-        closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
+        closing.is_inside_cone(settings.contact_cone_deg.to_radians())
             && seen.is_none_or(on_seen)
             && self.face.as_ref().is_none_or(closes)
     }

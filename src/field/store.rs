@@ -21,7 +21,7 @@ use crate::geometry::Pose;
 use crate::scene::{MeshDistance, MeshError, SeenSide, TriangleMesh, VoxelGrid};
 
 /// Raised by every change of the prepared file.
-const FORMAT: &str = "dfp prepared object 3";
+const FORMAT: &str = "dfp prepared object 4";
 const FORMAT_KEY: &str = "format";
 const MESH_KEY: &str = "mesh";
 const WEIGHTS_KEY: &str = "weights";
@@ -313,15 +313,26 @@ fn table(grasps: &[Grasp]) -> Vec<u8> {
             grasp.object_from_gripper.translation.vector,
             grasp.object_from_gripper.rotation.coords,
         );
-        let energy = f64::from(grasp.energy);
-        [p.x, p.y, p.z, q.x, q.y, q.z, q.w, energy, grasp.width_m]
+        let (energy, steady) = (f64::from(grasp.energy), f64::from(u8::from(grasp.steady)));
+        [
+            p.x,
+            p.y,
+            p.z,
+            q.x,
+            q.y,
+            q.z,
+            q.w,
+            energy,
+            grasp.width_m,
+            steady,
+        ]
     };
     let numbers = grasps.iter().flat_map(row);
     numbers.flat_map(f64::to_le_bytes).collect()
 }
 
-/// Numbers of a grasp: position, quaternion x y z w, energy, width.
-const COLUMNS: usize = 9;
+/// Numbers of a grasp: position, quaternion x y z w, energy, width, 1 if it is steady.
+const COLUMNS: usize = 10;
 
 fn grasp(row: &[f64]) -> Grasp {
     let quaternion = Quaternion::new(row[6], row[3], row[4], row[5]);
@@ -332,6 +343,7 @@ fn grasp(row: &[f64]) -> Grasp {
         ),
         energy: row[7] as f32,
         width_m: row[8],
+        steady: row[9] != 0.0,
     }
 }
 

@@ -2,11 +2,12 @@
 
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
 
 use super::error::{GraspCounts, PlanError};
 use super::goals::{with_fixed_twins, FoundGoal};
 use super::grasp_try::{Candidate, GraspTries, NoGoal};
-use super::grasps::{self, GraspOffer};
+use super::grasps::{self, is_steady, GraspOffer};
 use super::hand;
 use super::held::HeldObject;
 use super::joint_ends::{JointEnd, JointSearch};
@@ -23,20 +24,20 @@ use crate::scene::LaneGridCache;
 
 /// Extra lower-bound time that the worst offered grasp is worth against the best one [s].
 const RANK_TIME_S: f32 = 0.3;
+/// The same for a grasp that is steady against one that is not [s].
+const STEADY_TIME_S: f32 = 1.0;
 /// Grasps are tried in slices of this many, until enough goals are found.
 const SLICE: usize = 16;
-
-/// Poses drawn by shape for each grasp that is wanted: mostly a few find some, and many take eight times as long.
-const DRAWS_BY_SHAPE: [u64; 2] = [32, 256];
 
 /// Where grasps of an object come from. Each is asked only where none of those before it can be used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Source {
     /// Drawn once from the field and kept with the object: every request gets them.
     Kept,
-    /// Those that the shape allows, rated by the field, for which the hand has room: of those kept with the object, and new ones.
+    /// Those that the shape allows, rated by the field, for which the hand has room: of those kept with the object.
     KeptByShape,
-    ByShape,
+    /// New ones, and how many poses are drawn for each that is wanted.
+    ByShape { each: u64 },
     /// The kept ones moved by the field until the whole arm is free.
     WithArm,
     /// New draws of the field for which the hand has room.
@@ -44,13 +45,30 @@ enum Source {
 }
 
 impl Source {
-    const ALL: [Self; 5] = [
+    /// Of new draws by shape mostly a few find some, and many take eight times as long.
+    const FEW: Self = Self::ByShape { each: 32 };
+    const MANY: Self = Self::ByShape { each: 256 };
+    const ALL: [Self; 6] = [
         Self::Kept,
         Self::KeptByShape,
-        Self::ByShape,
+        Self::FEW,
+        Self::MANY,
         Self::WithArm,
         Self::Drawn,
     ];
+
+    /// Those of a try, which begins after the first ones of the try before: what these gave was of no use.
+    fn of_try(number: usize) -> &'static [Self] {
+        match number {
+            0 | 1 => &Self::ALL[number..],
+            _ => &Self::ALL[3..],
+        }
+    }
+
+    /// Whether it is worth asking for steady grasps where those before it gave only others.
+    fn is_quick(self) -> bool {
+        matches!(self, Self::Kept | Self::KeptByShape | Self::FEW)
+    }
 }
 
 /// One search for goals at grasps.
@@ -60,13 +78,18 @@ pub struct GraspSearch<'a, 's> {
     pub settings: &'a PlannerSettings,
     pub site: &'a mut Option<PlaceSite>,
     pub grids: &'a mut LaneGridCache,
-    /// Of the try: each begins with the next source, for what the last one gave was of no use.
+    /// Of the try.
     pub number: usize,
     pub rng: &'a mut Pcg64Mcg,
     pub session: &'a mut Session<'s>,
     pub counts: GraspCounts,
     /// Whether the arm reached any grasp, colliding or not.
     pub reached: bool,
+}
+
+fn may_be_steady(goal: &FoundGoal) -> bool {
+    let measured = goal.grasp.and_then(|grasp| grasp.steady);
+    measured.unwrap_or(true)
 }
 
 impl GraspSearch<'_, '_> {
@@ -85,15 +108,25 @@ impl GraspSearch<'_, '_> {
         let request = self.request;
         match &request.goal {
             Goal::Grasp { object, .. } => {
-                for source in Source::ALL.into_iter().skip(self.number) {
+                let mut shaky = Vec::new();
+                for &source in Source::of_try(self.number) {
+                    if !shaky.is_empty() && !source.is_quick() {
+                        break;
+                    }
                     let goals = self.at_grasps_of(source, object)?;
-                    if !goals.is_empty() {
+                    if goals.iter().any(may_be_steady) {
                         return Ok(goals);
+                    }
+                    if shaky.is_empty() {
+                        shaky = goals;
                     }
                     // Others stand as far away.
                     if self.out_of_reach() {
                         break;
                     }
+                }
+                if !shaky.is_empty() {
+                    return Ok(shaky);
                 }
             }
             Goal::Grasps {
@@ -126,9 +159,13 @@ impl GraspSearch<'_, '_> {
         let has_room = |poses: &[Pose]| self.has_room(poses);
         let offers = match source {
             Source::Kept => grasps::kept(object),
-            Source::KeptByShape if !self.settings.shape_grasps => return Ok(Vec::new()),
+            Source::KeptByShape | Source::ByShape { .. } if !self.settings.shape_grasps => {
+                return Ok(Vec::new())
+            }
             Source::KeptByShape => grasps::kept_by_shape(object, has_room),
-            Source::ByShape => return self.by_shape(object),
+            Source::ByShape { each } => {
+                grasps::between_surfaces_with_room(object, count, each, seed, has_room)
+            }
             Source::WithArm => return self.with_arm(object, &grasps::kept(object)),
             Source::Drawn => grasps::sample_with_room(object, count, seed, has_room),
         };
@@ -145,25 +182,6 @@ impl GraspSearch<'_, '_> {
             self.site.as_ref(),
             object_from_gripper,
         )
-    }
-
-    /// Goals at new grasps that the shape allows, of more draws where few find none. A try that begins here had no use of few.
-    fn by_shape(&mut self, object: &ObjectModel) -> Result<Vec<FoundGoal>, PlanError> {
-        if !self.settings.shape_grasps {
-            return Ok(Vec::new());
-        }
-        let begins_here = Source::ALL.get(self.number) == Some(&Source::ByShape);
-        for each in DRAWS_BY_SHAPE.into_iter().skip(usize::from(begins_here)) {
-            let (count, seed) = (self.settings.grasp_samples, self.rng.random());
-            let has_room = |poses: &[Pose]| self.has_room(poses);
-            let offers = grasps::between_surfaces_with_room(object, count, each, seed, has_room);
-            self.counts.offered += offers.len();
-            let goals = self.at_offers(offers)?;
-            if !goals.is_empty() {
-                return Ok(goals);
-            }
-        }
-        Ok(Vec::new())
     }
 
     /// Goals at grasps that are found together with the arm, around offers at all of which arm or hand collide.
@@ -242,6 +260,16 @@ impl GraspSearch<'_, '_> {
                     Err(reason) => reason.count(&mut self.counts),
                 }
             }
+        }
+        if let Goal::Grasp { object, .. } = &self.request.goal {
+            found.par_iter_mut().for_each(|(time_s, goal)| {
+                if let Some(grasp) = &mut goal.grasp {
+                    let pose = &grasp.object_from_gripper;
+                    let steady = grasp.steady.unwrap_or_else(|| is_steady(object, pose));
+                    grasp.steady = Some(steady);
+                    *time_s += if steady { 0.0 } else { STEADY_TIME_S };
+                }
+            });
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut chosen: Vec<FoundGoal> = Vec::new();

@@ -12,7 +12,7 @@ use super::error::GraspCounts;
 use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
 use crate::field::{
-    final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, CandidateSettings,
+    final_energies, holds_around, judge_grasp, measure_steadiness, sample_grasps, sample_poses, select_grasps, CandidateSettings,
     Grasp, KeptGrasps, ObjectModel, SamplerSettings,
 };
 use crate::geometry::Pose;
@@ -26,6 +26,8 @@ pub struct GraspOffer {
     pub energy: Option<f64>,
     /// Distance of the pads when closed [m], if known.
     pub width_m: Option<f64>,
+    /// Whether it holds a little off too, if that was measured.
+    pub steady: Option<bool>,
 }
 
 /// Distance that the open hand keeps from the object [m].
@@ -36,6 +38,8 @@ const MOVED_CLEARANCE_M: f64 = 0.001;
 /// Half angle inside which pads, and the fingers' whole faces, must meet the object [deg]: what rubber holds in physics
 /// (docs/DATA.md) with some margin.
 const HOLD_CONE_DEG: f64 = 30.0;
+/// A grasp that holds this far off too [m] is preferred: others meet a thin wall, or its rim, by chance.
+const STEADY_M: f64 = 0.001;
 
 /// Grasps that are drawn once for an object and offered to every request: the likeliest, and as many that show how it can be
 /// held otherwise.
@@ -59,7 +63,9 @@ fn kept_with(object: &ObjectModel) -> &KeptGrasps {
         let mut drawn = sample_grasps(object, &filter(), KEPT, 0);
         drawn.extend(sample_grasps(object, &diverse(), KEPT, 1));
         drawn.sort_by(|a, b| a.energy.total_cmp(&b.energy));
-        let by_shape = between_surfaces(object, &[], KEPT_BY_SHAPE, DRAWS, 0, everywhere);
+        let mut by_shape = between_surfaces(object, &[], KEPT_BY_SHAPE, DRAWS, 0, everywhere);
+        measure_steadiness(object, STEADY_M, &mut drawn);
+        measure_steadiness(object, STEADY_M, &mut by_shape);
         KeptGrasps { drawn, by_shape }
     })
 }
@@ -73,7 +79,7 @@ pub fn kept_by_shape(
     object: &ObjectModel,
     has_room: impl Fn(&[Pose]) -> Vec<bool>,
 ) -> Vec<GraspOffer> {
-    let kept = offers(&kept_with(object).by_shape);
+    let kept = kept_offers(&kept_with(object).by_shape);
     let poses: Vec<Pose> = kept.iter().map(|o| o.object_from_gripper).collect();
     let room = has_room(&poses);
     let with_room = kept.into_iter().zip(room).filter(|(_, room)| *room);
@@ -82,7 +88,7 @@ pub fn kept_by_shape(
 
 /// The grasps kept for an object, the best first.
 pub fn kept(object: &ObjectModel) -> Vec<GraspOffer> {
-    offers(prepare(object))
+    kept_offers(prepare(object))
 }
 
 /// New grasps of an object from its field, as different as the field has them, the best first.
@@ -256,7 +262,17 @@ fn offer(grasp: &Grasp) -> GraspOffer {
         object_from_gripper: grasp.object_from_gripper,
         energy: Some(f64::from(grasp.energy)),
         width_m: Some(grasp.width_m),
+        steady: None,
     }
+}
+
+/// The same of grasps that are kept, and so were measured.
+fn kept_offers(grasps: &[Grasp]) -> Vec<GraspOffer> {
+    let measured = |grasp: &Grasp| GraspOffer {
+        steady: Some(grasp.steady),
+        ..offer(grasp)
+    };
+    grasps.iter().map(measured).collect()
 }
 
 /// Grasps given with the request, in their order.
@@ -267,6 +283,7 @@ pub fn given(object_from_gripper: &[Pose]) -> Vec<GraspOffer> {
             object_from_gripper: *pose,
             energy: None,
             width_m: None,
+            steady: None,
         })
         .collect()
 }
@@ -335,6 +352,11 @@ pub fn seems_to_hold(
     };
     !surely_touches(object, geometry, object_from_gripper)
         && judge_grasp(object, &settings, object_from_gripper, 0.0).is_some()
+}
+
+/// Whether a grasp holds a little off too.
+pub fn is_steady(object: &ObjectModel, object_from_gripper: &Pose) -> bool {
+    holds_around(object, object_from_gripper, STEADY_M)
 }
 
 /// Distance of the pads when the hand closes on the object there [m]; `None` if they meet nothing.

@@ -1,6 +1,7 @@
 //! One motion from rest to rest: seeds, annealing, refinement, and the first candidate that passes everything.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use rand_pcg::Pcg64Mcg;
@@ -8,7 +9,7 @@ use rand_pcg::Pcg64Mcg;
 use super::checker::DenseCheck;
 use super::error::PlanError;
 use super::goals::FoundGoal;
-use super::grasps::seems_to_hold;
+use super::grasps::{is_steady, seems_to_hold};
 use super::result::{Stage, StageTiming};
 use super::seeds::{self, Seeds};
 use super::session::{Session, Stop};
@@ -90,13 +91,22 @@ impl Solver<'_, '_> {
             self.timing.seed_ms += milliseconds(start);
             polyline = polyline.or(found);
             // In the order in which they were found: the best is last.
-            let mut candidates = self.optimise(world, search.goals, &points, &mut particles);
+            let candidates = self.optimise(world, search.goals, &points, &mut particles);
             if self.session.stop() != Some(Stop::Cancelled) {
                 let _ = self.session.tell(Stage::Retime, self.iterations, 0.9);
             }
-            while let Some(candidate) = candidates.pop() {
+            let mut candidates: VecDeque<Candidate> = candidates.into_iter().rev().collect();
+            let mut unsorted = candidates.len();
+            while let Some(candidate) = candidates.pop_front() {
                 if self.session.stop() == Some(Stop::Cancelled) {
                     return Err(PlanError::Cancelled);
+                }
+                // Grasps that are not steady wait until there is nothing else.
+                let waits = unsorted > 0 && !ends_steadily(world, search.goals, &candidate);
+                unsorted = unsorted.saturating_sub(1);
+                if waits {
+                    candidates.push_back(candidate);
+                    continue;
                 }
                 if let Some(finished) = finish.finish(self, world, &candidate) {
                     return Ok(Some(finished));
@@ -198,6 +208,23 @@ impl Solver<'_, '_> {
         self.iterations += run.steps;
         run.candidates
     }
+}
+
+/// Whether a motion ends at a grasp that holds a little off too, or at none.
+fn ends_steadily(world: &World, goals: &[FoundGoal], candidate: &Candidate) -> bool {
+    let goal = &goals[candidate.goal];
+    let (Some(grasp), Some(gripper), Some((object, world_from_object))) =
+        (&goal.grasp, &world.robot.gripper, &world.target)
+    else {
+        return true;
+    };
+    if !goal.point.movable {
+        return grasp.steady.unwrap_or(true);
+    }
+    let kinematics = &world.robot.kinematics;
+    let end = joint_values(candidate.spline.end(), kinematics.dof());
+    let world_from_gripper = kinematics.tool_pose(&end) * gripper.tool_from_gripper;
+    is_steady(object, &(world_from_object.inverse() * world_from_gripper))
 }
 
 /// The polyline itself, with a stop at every corner: slow, but its geometry is exactly the one that was checked.
