@@ -11,7 +11,7 @@ use crate::scene::SignedDistance;
 /// Boxes are searched down to pieces of this half diagonal, m.
 const FINEST_PIECE_M: f64 = 0.0012;
 /// A pad point this near to the surface bears load, m.
-const CONTACT_BAND_M: f64 = 0.0006;
+pub(super) const CONTACT_BAND_M: f64 = 0.0006;
 /// The closing motion stops this near to the surface, m.
 const STOP_M: f64 = 0.0001;
 /// Largest step of the closing motion where the distance says nothing (a pad inside), m.
@@ -178,12 +178,13 @@ impl Pad {
                 .points_m
                 .map(|[y, z]| object_from_gripper * Point3::new(x_m, y, z));
             let places = &places[..self.count];
+            let met = Met { solid, travel };
             let nearest = places
                 .iter()
-                .map(|p| solid.distance(p))
+                .map(|p| met.distance(p))
                 .fold(f64::INFINITY, f64::min);
             if nearest <= STOP_M {
-                return contact_at(solid, object_from_gripper, places, x_m, side);
+                return contact_at(&met, object_from_gripper, places, x_m, side);
             }
             travel += nearest.max(SMALLEST_ADVANCE_M);
         }
@@ -191,23 +192,44 @@ impl Pad {
     }
 }
 
+/// A solid as points find it that advance on it by no more than its distance.
+pub(super) struct Met<'a> {
+    pub solid: &'a dyn SignedDistance,
+    /// How far they have come, m. Who starts inside does not advance: after the start they are known to be outside.
+    pub travel: f64,
+}
+
+impl Met<'_> {
+    pub fn distance(&self, place: &Point3<f64>) -> f64 {
+        match self.travel > 0.0 {
+            true => self.solid.distance_outside(place),
+            false => self.solid.distance(place),
+        }
+    }
+
+    /// The surface's normal next to a point in contact. It is read a little back along the way, where the distance is smooth even on
+    /// thin walls.
+    pub fn normal(&self, place: &Point3<f64>, back: &Vector3<f64>) -> Vector3<f64> {
+        let place = place + back * CONTACT_BAND_M;
+        match self.travel > CONTACT_BAND_M {
+            true => self.solid.distance_and_gradient_outside(&place).1,
+            false => self.solid.distance_and_gradient(&place).1,
+        }
+    }
+}
+
 fn contact_at(
-    solid: &dyn SignedDistance,
+    met: &Met<'_>,
     object_from_gripper: &Isometry3<f64>,
     pads: &[Point3<f64>],
     x_m: f64,
     side: f64,
 ) -> Option<PadContact> {
-    // The normal is read just outside the surface, where the distance is smooth even on thin walls.
     let closing_axis = object_from_gripper.rotation * Vector3::new(side, 0.0, 0.0);
     let normal: Vector3<f64> = pads
         .iter()
-        .filter(|p| solid.distance(p) < CONTACT_BAND_M)
-        .map(|p| {
-            solid
-                .distance_and_gradient(&(p + closing_axis * CONTACT_BAND_M))
-                .1
-        })
+        .filter(|p| met.distance(p) < CONTACT_BAND_M)
+        .map(|p| met.normal(p, &closing_axis))
         .sum();
     let cosine = normal.try_normalize(1e-9)?.dot(&closing_axis);
     Some(PadContact {

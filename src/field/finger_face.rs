@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 use nalgebra::{Point3, Vector3};
 use serde::{Deserialize, Serialize};
 
-use super::contact::{box_collides, gripper_collides};
+use super::contact::{box_collides, gripper_collides, Met, CONTACT_BAND_M};
 use crate::geometry::Pose;
 use crate::robot::{GripperBox, GripperGeometry};
 use crate::scene::SignedDistance;
@@ -19,8 +19,6 @@ const FACE_SPACING_M: f64 = 0.002;
 const STOP_M: f64 = 0.0001;
 /// Least step of the closing motion, m.
 const LEAST_STEP_M: f64 = 0.0002;
-/// Points of the face this near to the surface bear load, m.
-const CONTACT_BAND_M: f64 = 0.0006;
 /// Normals read of one contact; larger patches are thinned out.
 const MOST_NORMALS: usize = 24;
 /// Directions in which hulls of contacts are compared.
@@ -254,15 +252,16 @@ impl FingerFace {
             .collect();
         let mut travel = 0.0;
         while travel < self.gripper.max_opening_m {
+            let met = Met { solid, travel };
             let mut nearest = f64::INFINITY;
             for (place, bound) in places.iter().zip(&mut bounds) {
                 if *bound < nearest {
-                    *bound = solid.distance(&(place + inwards * travel));
+                    *bound = met.distance(&(place + inwards * travel));
                     nearest = nearest.min(*bound);
                 }
             }
             if nearest <= STOP_M {
-                return self.contact(solid, &places, &bounds, inwards, travel, side);
+                return self.contact(&met, &places, &bounds, inwards, side);
             }
             let step = nearest.max(LEAST_STEP_M);
             travel += step;
@@ -273,29 +272,24 @@ impl FingerFace {
 
     fn contact(
         &self,
-        solid: &dyn SignedDistance,
+        met: &Met<'_>,
         places: &[Point3<f64>],
         bounds: &[f64],
         inwards: Vector3<f64>,
-        travel: f64,
         side: f64,
     ) -> Option<FaceContact> {
+        let place = |i: usize| places[i] + inwards * met.travel;
         let touching: Vec<usize> = (0..places.len())
-            .filter(|&i| {
-                bounds[i] < CONTACT_BAND_M
-                    && solid.distance(&(places[i] + inwards * travel)) < CONTACT_BAND_M
-            })
+            .filter(|&i| bounds[i] < CONTACT_BAND_M && met.distance(&place(i)) < CONTACT_BAND_M)
             .collect();
-        // The normal is read just outside the surface, where the distance is smooth even on thin walls.
-        let back = travel - CONTACT_BAND_M;
         let normal: Vector3<f64> = touching
             .iter()
             .step_by(touching.len().div_ceil(MOST_NORMALS).max(1))
-            .map(|&i| solid.distance_and_gradient(&(places[i] + inwards * back)).1)
+            .map(|&i| met.normal(&place(i), &-inwards))
             .sum();
         let cosine = -normal.try_normalize(1e-9)?.dot(&inwards);
         Some(FaceContact {
-            x_m: side * (0.5 * self.gripper.max_opening_m - travel),
+            x_m: side * (0.5 * self.gripper.max_opening_m - met.travel),
             angle_rad: cosine.clamp(-1.0, 1.0).acos(),
             patch_m: touching.iter().map(|&i| self.points_m[i]).collect(),
         })

@@ -14,6 +14,15 @@ pub struct NearSurface<'a> {
     near_m: f64,
 }
 
+/// What the samples around a point say of its distance.
+struct Sampled {
+    cell: [usize; 3],
+    /// It is at least this, m.
+    least_m: f64,
+    /// Its size is at most this, m.
+    most_m: f64,
+}
+
 impl<'a> NearSurface<'a> {
     pub fn new(surface: &'a MeshDistance, grid: &'a VoxelGrid, near_m: f64) -> Self {
         Self {
@@ -23,21 +32,7 @@ impl<'a> NearSurface<'a> {
         }
     }
 
-    /// Sign, if a sample near `point` is farther from the surface than from the point.
-    fn sign(&self, point: &Point3<f64>, cell: [usize; 3]) -> Option<f64> {
-        let grid = self.grid;
-        (0..8).find_map(|corner| {
-            let index = [0, 1, 2].map(|a| cell[a] + (corner >> a & 1));
-            let sample = f64::from(grid.at(index));
-            let place = [0, 1, 2].map(|a| grid.origin_m[a] + grid.spacing_m * index[a] as f64);
-            let away = (point - Point3::from(place)).norm();
-            (sample.abs() > away + 1e-6).then_some(sample.signum())
-        })
-    }
-}
-
-impl SignedDistance for NearSurface<'_> {
-    fn distance(&self, point: &Point3<f64>) -> f64 {
+    fn sampled(&self, point: &Point3<f64>) -> Sampled {
         let grid = self.grid;
         let (mut cell, mut variance, mut outside) = ([0; 3], 0.0, 0.0);
         for axis in 0..3 {
@@ -48,37 +43,68 @@ impl SignedDistance for NearSurface<'_> {
             variance += fraction * (1.0 - fraction);
             outside += (place - clamped).powi(2);
         }
-        if outside > 0.0 {
-            let bound = grid.spacing_m * (outside.sqrt() + 1.0);
-            if bound > self.near_m {
-                return bound;
-            }
-            return self.surface.distance(point);
-        }
         // A distance changes by at most the way gone, so the mean of the corners is off by at most their mean distance
         // to the point, which is at most the root of their mean squared distance.
-        let error = grid.spacing_m * variance.max(0.0).sqrt() + 1e-6;
-        let between = grid.distance(point);
-        if between - error > self.near_m {
-            return between - error;
-        }
-        let bound = between.abs() + error;
-        let distance = self
-            .surface
-            .nearest(point, bound)
-            .map_or(bound, |(distance, _, _)| distance);
-        let sign = self.sign(point, cell).unwrap_or_else(|| {
-            if self.surface.is_inside(point) {
-                -1.0
+        let error_m = grid.spacing_m * variance.max(0.0).sqrt() + 1e-6;
+        let between_m = grid.distance(point);
+        Sampled {
+            cell,
+            least_m: if outside > 0.0 {
+                grid.spacing_m * (1.0 + outside.sqrt())
             } else {
-                1.0
-            }
+                between_m - error_m
+            },
+            most_m: between_m.abs() + error_m,
+        }
+    }
+
+    fn sign(&self, point: &Point3<f64>, cell: [usize; 3]) -> f64 {
+        let grid = self.grid;
+        // A sample that is farther from the surface than from the point has the same sign.
+        let of_sample = (0..8).find_map(|corner| {
+            let index = [0, 1, 2].map(|a| cell[a] + (corner >> a & 1));
+            let sample = f64::from(grid.at(index));
+            let place = [0, 1, 2].map(|a| grid.origin_m[a] + grid.spacing_m * index[a] as f64);
+            let away = (point - Point3::from(place)).norm();
+            (sample.abs() > away + 1e-6).then_some(sample.signum())
         });
-        sign * distance
+        of_sample.unwrap_or_else(|| self.surface.sign(point))
+    }
+
+    fn size_within(&self, point: &Point3<f64>, most_m: f64) -> f64 {
+        let nearest = self.surface.nearest(point, most_m);
+        nearest.map_or(most_m, |(distance, _, _)| distance)
+    }
+}
+
+impl SignedDistance for NearSurface<'_> {
+    fn distance(&self, point: &Point3<f64>) -> f64 {
+        let sampled = self.sampled(point);
+        match sampled.least_m > self.near_m {
+            true => sampled.least_m,
+            false => self.sign(point, sampled.cell) * self.size_within(point, sampled.most_m),
+        }
     }
 
     fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
-        self.surface.distance_and_gradient(point)
+        let Sampled { cell, most_m, .. } = self.sampled(point);
+        let sign = self.sign(point, cell);
+        self.surface
+            .distance_and_gradient_within(point, most_m, sign)
+    }
+
+    fn distance_outside(&self, point: &Point3<f64>) -> f64 {
+        let sampled = self.sampled(point);
+        match sampled.least_m > self.near_m {
+            true => sampled.least_m,
+            false => self.size_within(point, sampled.most_m),
+        }
+    }
+
+    fn distance_and_gradient_outside(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
+        let most_m = self.sampled(point).most_m;
+        self.surface
+            .distance_and_gradient_within(point, most_m, 1.0)
     }
 
     fn bounds(&self) -> (Point3<f64>, Point3<f64>) {

@@ -156,18 +156,39 @@ impl MeshDistance {
         self.winding_number(point).abs() > 0.5
     }
 
+    /// Of the distance: -1 inside, 1 outside.
+    pub fn sign(&self, point: &Point3<f64>) -> f64 {
+        if self.is_inside(point) {
+            -1.0
+        } else {
+            1.0
+        }
+    }
+
     /// Signed distance where a bound on its size is known (from a neighbour), which spares most of the search.
     ///
     /// `bound_m` must not be below the true distance.
     pub fn distance_within(&self, point: &Point3<f64>, bound_m: f64) -> f64 {
-        // A hair more than the bound, so that rounding cannot exclude the nearest point itself.
-        let limit = bound_m * (1.0 + 1e-9) + 1e-12;
-        let distance = self.nearest(point, limit).map_or(bound_m, |(d, _, _)| d);
-        if self.is_inside(point) {
-            -distance
-        } else {
-            distance
+        let nearest = self.nearest(point, just_above(bound_m));
+        self.sign(point) * nearest.map_or(bound_m, |(distance, _, _)| distance)
+    }
+
+    /// The same with the gradient, where the sign is known too.
+    pub fn distance_and_gradient_within(
+        &self,
+        point: &Point3<f64>,
+        bound_m: f64,
+        sign: f64,
+    ) -> (f64, Vector3<f64>) {
+        let Some((distance, nearest, triangle)) = self.nearest(point, just_above(bound_m)) else {
+            return (sign * bound_m, Vector3::zeros()); // Unreachable for a finite point: there is a triangle.
+        };
+        let offset = point - nearest;
+        if distance > 1e-9 {
+            return (sign * distance, offset * (sign / distance));
         }
+        let [a, b, c] = self.triangles[triangle];
+        (sign * distance, (b - a).cross(&(c - a)).normalize())
     }
 }
 
@@ -177,16 +198,16 @@ impl SignedDistance for MeshDistance {
     }
 
     fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
-        let Some((distance, nearest, triangle)) = self.nearest(point, f64::INFINITY) else {
-            return (f64::INFINITY, Vector3::zeros()); // Unreachable for a finite point: there is a triangle.
-        };
-        let sign = if self.is_inside(point) { -1.0 } else { 1.0 };
-        let offset = point - nearest;
-        if distance > 1e-9 {
-            return (sign * distance, offset * (sign / distance));
-        }
-        let [a, b, c] = self.triangles[triangle];
-        (sign * distance, (b - a).cross(&(c - a)).normalize())
+        self.distance_and_gradient_within(point, f64::INFINITY, self.sign(point))
+    }
+
+    fn distance_outside(&self, point: &Point3<f64>) -> f64 {
+        let nearest = self.nearest(point, f64::INFINITY);
+        nearest.map_or(f64::INFINITY, |(distance, _, _)| distance)
+    }
+
+    fn distance_and_gradient_outside(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
+        self.distance_and_gradient_within(point, f64::INFINITY, 1.0)
     }
 
     fn bounds(&self) -> (Point3<f64>, Point3<f64>) {
@@ -195,6 +216,11 @@ impl SignedDistance for MeshDistance {
             Point3::from(self.nodes[0].high),
         )
     }
+}
+
+/// A hair more than a bound, so that rounding cannot exclude the nearest point itself.
+fn just_above(bound_m: f64) -> f64 {
+    bound_m * (1.0 + 1e-9) + 1e-12
 }
 
 /// Depth first, split at the median of the longest side; returns nothing, appends to `nodes`.

@@ -48,6 +48,16 @@ pub trait SignedDistance: Send + Sync {
     /// Distance in m and its gradient (a unit vector where the distance is exact and smooth).
     fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>);
 
+    /// The distance of a point that is known not to be inside, which may be quicker to tell.
+    fn distance_outside(&self, point: &Point3<f64>) -> f64 {
+        self.distance(point)
+    }
+
+    /// The same with the gradient.
+    fn distance_and_gradient_outside(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
+        self.distance_and_gradient(point)
+    }
+
     /// Corners of an axis-aligned box that holds the body, m.
     fn bounds(&self) -> (Point3<f64>, Point3<f64>);
 }
