@@ -11,7 +11,7 @@ use super::contact::exits_along;
 use super::{
     BakedField, CandidateSettings, FacingPoints, Grasp, GraspNetwork, GraspTarget, NearSurface,
 };
-use crate::robot::{cover_held, Sphere};
+use crate::robot::{cover_held, BallGroup};
 use crate::scene::mesh::SurfaceSampler;
 use crate::scene::{MeshDistance, MeshError, SeenSide, SignedDistance, TriangleMesh, VoxelGrid};
 
@@ -84,8 +84,8 @@ pub struct ObjectModel {
     grasps: OnceLock<KeptGrasps>,
     /// Drawn once, see [`ObjectModel::contact_pairs`].
     contact_pairs: OnceLock<Vec<[Point3<f64>; 2]>>,
-    /// Found once, see [`ObjectModel::held_spheres`].
-    held_spheres: OnceLock<Vec<Sphere>>,
+    /// Found once, see [`ObjectModel::held_balls`].
+    held_balls: OnceLock<Vec<BallGroup>>,
 }
 
 /// Surface points that the spheres of the held object cover.
@@ -148,7 +148,7 @@ impl ObjectModel {
             seen: None,
             grasps,
             contact_pairs: OnceLock::new(),
-            held_spheres: OnceLock::new(),
+            held_balls: OnceLock::new(),
         }
     }
 
@@ -169,11 +169,11 @@ impl ObjectModel {
         }
     }
 
-    /// Spheres around the object for when it hangs in the hand, in its own frame; found at the first call.
-    pub fn held_spheres(&self) -> &[Sphere] {
-        self.held_spheres.get_or_init(|| {
+    /// Balls around the object for when it hangs in the hand, in its own frame; found at the first call.
+    pub fn held_balls(&self) -> &[BallGroup] {
+        self.held_balls.get_or_init(|| {
             let sampler = SurfaceSampler::new(&self.mesh);
-            // The seed is fixed: the same mesh always gets the same spheres.
+            // The seed is fixed: the same mesh always gets the same balls.
             let mut rng = Pcg64Mcg::seed_from_u64(0);
             let points: Vec<_> = (0..HELD_SAMPLES)
                 .map(|_| sampler.sample(&mut rng))

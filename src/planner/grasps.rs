@@ -50,7 +50,7 @@ const KEPT_BY_SHAPE: usize = 256;
 /// The grasps that are kept for an object and offered to every request, the best first. The first call draws and measures what is
 /// kept with the object: call it when the object becomes known, else its first request takes longer.
 pub fn prepare(object: &ObjectModel) -> &[Grasp] {
-    object.held_spheres();
+    object.held_balls();
     // A mesh that the verifier cannot have is refused with the request.
     let _ = object.surface.parry();
     &kept_with(object).drawn

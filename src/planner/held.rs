@@ -9,7 +9,7 @@ use super::world::{allow, World};
 use crate::cost::SceneCollision;
 use crate::field::ObjectModel;
 use crate::geometry::Pose;
-use crate::robot::{CollisionModel, RobotModel, Sphere};
+use crate::robot::{Ball, CollisionModel, RobotModel};
 use crate::scene::{Scene, SceneObject, Shape, SignedDistance};
 
 /// The pose of an object that stands on something is known to about this accuracy [m].
@@ -74,7 +74,7 @@ impl HeldObject {
             &self.object.name,
             self.body,
             &self.body_from_object,
-            self.object.held_spheres(),
+            self.object.held_balls(),
             &self.touching,
         )
     }
@@ -163,11 +163,8 @@ pub fn crowding(world: &World, world_from_object: &Pose) -> Option<(String, f64)
             && is_near(obstacle, object, world_from_object)
     });
     let depths = others.map(|obstacle| {
-        let depth = |ball: &Sphere| {
-            let centre = Point3::from(ball.center_m.map(f64::from));
-            f64::from(ball.radius_m) - obstacle.distance(&(above * centre))
-        };
-        let balls = object.held_spheres().iter().map(depth);
+        let depth = |ball: &Ball| ball.radius_m - obstacle.distance(&(above * ball.center));
+        let balls = object.held_balls().iter().flat_map(|g| &g.balls).map(depth);
         (
             obstacle.name.clone(),
             balls.fold(f64::NEG_INFINITY, f64::max),

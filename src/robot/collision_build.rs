@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use urdf_rs::Geometry;
 
 use super::collision::{CollisionModel, LinkShape, Sphere, SphereGroup, SphereSet};
-use super::spheres::{cluster, cover_link, enclosing_ball, Ball};
+use super::spheres::{cover_link, Ball, BallGroup};
 use super::urdf::{finite, pose};
 use super::{KinematicModel, RobotError, RobotSettings, SphereCover};
 use crate::geometry::Pose;
@@ -64,16 +64,16 @@ pub(super) fn build(
     // Slow, and one link has nothing to do with another.
     let covers: Vec<_> = solid.par_iter().map(covers).collect();
     // by body: the kernels go through groups body by body
-    let mut scene: BTreeMap<usize, Vec<(usize, Vec<Ball>)>> = BTreeMap::new();
+    let mut scene: BTreeMap<usize, Vec<(usize, BallGroup)>> = BTreeMap::new();
     let mut own = scene.clone();
     for ((name, shapes), (coarse, fine)) in solid.into_iter().zip(covers) {
         let (body, body_from_link) = kinematics.body_of_link(name)?;
         let link = model.links.len();
-        let grouped = |mut balls: Vec<Ball>| -> Vec<(usize, Vec<Ball>)> {
+        let grouped = |mut balls: Vec<Ball>| -> Vec<(usize, BallGroup)> {
             for ball in &mut balls {
                 ball.center = body_from_link * ball.center;
             }
-            let groups = cluster(balls, spheres.max_per_group);
+            let groups = BallGroup::of(balls, spheres.max_per_group);
             groups.into_iter().map(|group| (link, group)).collect()
         };
         let in_scene = grouped(coarse.0);
@@ -97,8 +97,8 @@ pub(super) fn build(
     }
     for (set, by_body) in [(&mut model.scene, scene), (&mut model.own, own)] {
         for (body, groups) in by_body {
-            for (link, balls) in groups {
-                set.add_group(kinematics, body, link, &balls);
+            for (link, group) in groups {
+                set.add_group(kinematics, body, link, &group);
             }
         }
     }
@@ -112,7 +112,7 @@ impl SphereSet {
         kinematics: &KinematicModel,
         body: usize,
         link: usize,
-        balls: &[Ball],
+        BallGroup { balls, around }: &BallGroup,
     ) {
         let first = self.spheres.len();
         let single = |b: &Ball| Sphere {
@@ -120,7 +120,6 @@ impl SphereSet {
             radius_m: b.radius_m as f32,
         };
         self.spheres.extend(balls.iter().map(single));
-        let around = enclosing_ball(balls);
         let on_axis = |b: &Ball| b.center.x.hypot(b.center.y) < ON_AXIS_M;
         self.groups.push(SphereGroup {
             body,

@@ -6,9 +6,9 @@
 
 use nalgebra::{Point3, Vector3};
 
-use super::collision::{CollisionModel, Sphere};
+use super::collision::CollisionModel;
 use super::sphere_cover::Cover;
-use super::spheres::{cluster, Ball};
+use super::spheres::BallGroup;
 use super::KinematicModel;
 use crate::geometry::Pose;
 use crate::lanes::{dot, horizontal_min, splat, sub, Lanes, Lanes3, LANES};
@@ -28,9 +28,9 @@ const INNER_M: f64 = 0.003;
 /// Balls in one group of the held body.
 const BALLS_PER_GROUP: usize = 8;
 
-/// Few spheres, in the body's frame, that hold all `surface` points but those in filled cavities.
+/// Few balls, in the body's frame, that hold all `surface` points but those in filled cavities.
 /// Stick out by about [`OVER_COVER_M`]; bare by at most about a millimetre between the points.
-pub fn cover_held(surface: &[Point3<f64>], body: &dyn SignedDistance) -> Vec<Sphere> {
+pub fn cover_held(surface: &[Point3<f64>], body: &dyn SignedDistance) -> Vec<BallGroup> {
     let free = FreeBalls::around(body);
     let depth = |x: &Point3<f64>| free.depth(x);
     let samples: Vec<Point3<f64>> = surface
@@ -48,14 +48,7 @@ pub fn cover_held(surface: &[Point3<f64>], body: &dyn SignedDistance) -> Vec<Sph
         candidates: &candidates,
         slack: SLACK_M,
     };
-    cover
-        .few(OVER_COVER_M)
-        .into_iter()
-        .map(|b| Sphere {
-            center_m: std::array::from_fn(|k| b.center[k] as f32),
-            radius_m: b.radius_m as f32,
-        })
-        .collect()
+    BallGroup::of(cover.few(OVER_COVER_M), BALLS_PER_GROUP)
 }
 
 /// Balls around the body that are free of it and just large enough not to enter its cavities.
@@ -123,21 +116,14 @@ impl CollisionModel {
         name: &str,
         body: usize,
         body_from_held: &Pose,
-        spheres: &[Sphere],
+        held: &[BallGroup],
         touching: &[String],
     ) -> Self {
         let mut model = self.clone();
         let link = model.links.len();
         model.links.push(name.into());
-        let balls = spheres
-            .iter()
-            .map(|s| Ball {
-                center: body_from_held * Point3::from(s.center_m.map(f64::from)),
-                radius_m: f64::from(s.radius_m),
-            })
-            .collect();
         let own = self.own.groups.len();
-        for group in cluster(balls, BALLS_PER_GROUP) {
+        for group in held.iter().map(|group| group.moved(body_from_held)) {
             model.scene.add_group(kinematics, body, link, &group);
             model.own.add_group(kinematics, body, link, &group);
         }
@@ -156,6 +142,7 @@ impl CollisionModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::robot::spheres::Ball;
     use crate::robot::toy_robots;
     use crate::scene::Shape;
 
@@ -214,24 +201,22 @@ mod tests {
     #[test]
     fn a_cup_is_held_by_few_balls_and_its_cavity_is_filled() {
         let points = cup_points(true);
-        let spheres = cover_held(&points, &Cup);
-        assert!(spheres.len() < 60, "{} spheres", spheres.len());
+        let groups = cover_held(&points, &Cup);
+        let balls: Vec<Ball> = groups.into_iter().flat_map(|g| g.balls).collect();
+        assert!(balls.len() < 60, "{} balls", balls.len());
         let full = Shape::Cylinder {
             radius_m: 0.04,
             length_m: 0.1,
         };
-        for s in &spheres {
-            let center = Point3::from(s.center_m.map(f64::from));
-            let out = full.distance(&center) + f64::from(s.radius_m);
-            assert!(out < OVER_COVER_M + 2.5e-3, "{s:?} sticks out by {out}");
+        for b in &balls {
+            let out = full.distance(&b.center) + b.radius_m;
+            assert!(out < OVER_COVER_M + 2.5e-3, "{b:?} sticks out by {out}");
         }
         let outside = cup_points(false);
         for p in outside.iter().filter(|p| p.z < 0.049) {
-            let bare = spheres
+            let bare = balls
                 .iter()
-                .map(|s| {
-                    (p - Point3::from(s.center_m.map(f64::from))).norm() - f64::from(s.radius_m)
-                })
+                .map(|b| (p - b.center).norm() - b.radius_m)
                 .fold(f64::INFINITY, f64::min);
             assert!(bare < 1e-4, "{p} is bare by {bare}");
         }
@@ -241,8 +226,8 @@ mod tests {
     fn a_held_body_is_tested_against_the_arm_but_not_the_hand() {
         let robot = toy_robots::shipped("panda");
         let body = robot.kinematics.tool_body();
-        let sphere = Sphere {
-            center_m: [0.0; 3],
+        let ball = Ball {
+            center: Point3::origin(),
             radius_m: 0.03,
         };
         let before = robot.collision.self_pairs.len();
@@ -251,7 +236,7 @@ mod tests {
             "mug",
             body,
             &Pose::translation(0.0, 0.0, 0.2),
-            &[sphere],
+            &BallGroup::of(vec![ball], 8),
             &[],
         );
         assert_eq!(model.link_of_own_group(model.own.groups.len() - 1), "mug");

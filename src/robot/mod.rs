@@ -36,6 +36,7 @@ pub use error::RobotError;
 pub use gripper::{half_turn, Gripper, GripperBox, GripperGeometry};
 pub use gripper_file::GripperDescription;
 pub use held::cover_held;
+pub use spheres::{Ball, BallGroup};
 pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};
 pub use kinematics::{KinematicModel, MAX_JOINTS};
 pub use lane_frame::{BodyWrenches, KinematicState, LaneFrame};

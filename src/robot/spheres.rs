@@ -14,9 +14,45 @@ use crate::scene::{Shape, SignedDistance};
 
 /// A ball in double precision, in the frame of the link.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Ball {
+pub struct Ball {
     pub center: Point3<f64>,
     pub radius_m: f64,
+}
+
+impl Ball {
+    fn moved(&self, pose: &Pose) -> Self {
+        Self {
+            center: pose * self.center,
+            ..*self
+        }
+    }
+}
+
+/// Neighbouring balls, and one that holds them all.
+#[derive(Clone, Debug)]
+pub struct BallGroup {
+    pub balls: Vec<Ball>,
+    pub around: Ball,
+}
+
+impl BallGroup {
+    /// Groups of at most `most` balls.
+    pub(super) fn of(balls: Vec<Ball>, most: usize) -> Vec<Self> {
+        let groups = cluster(balls, most).into_iter();
+        let group = |balls: Vec<Ball>| Self {
+            around: enclosing_ball(&balls),
+            balls,
+        };
+        groups.map(group).collect()
+    }
+
+    /// The same elsewhere.
+    pub(super) fn moved(&self, pose: &Pose) -> Self {
+        Self {
+            balls: self.balls.iter().map(|ball| ball.moved(pose)).collect(),
+            around: self.around.moved(pose),
+        }
+    }
 }
 
 /// Shapes of a link with their poses in it.
@@ -282,7 +318,7 @@ fn stick_out(union: &ShapeUnion, balls: &[Ball]) -> f64 {
 }
 
 /// Smallest ball about some centre that holds all balls: a few steps towards the farthest one.
-pub(super) fn enclosing_ball(balls: &[Ball]) -> Ball {
+fn enclosing_ball(balls: &[Ball]) -> Ball {
     let mut center = Point3::from(
         balls.iter().map(|b| b.center.coords).sum::<Vector3<f64>>() / balls.len() as f64,
     );
@@ -300,7 +336,7 @@ pub(super) fn enclosing_ball(balls: &[Ball]) -> Ball {
 }
 
 /// Splits balls into groups of neighbours of at most `most`, by halving along the widest axis.
-pub(super) fn cluster(mut balls: Vec<Ball>, most: usize) -> Vec<Vec<Ball>> {
+fn cluster(mut balls: Vec<Ball>, most: usize) -> Vec<Vec<Ball>> {
     if balls.len() <= most.max(1) {
         return if balls.is_empty() {
             Vec::new()
@@ -426,17 +462,17 @@ mod tests {
                 radius_m: 0.03,
             })
             .collect();
-        let groups = cluster(balls.clone(), 4);
-        assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), 11);
+        let turn = nalgebra::UnitQuaternion::from_scaled_axis(Vector3::new(0.3, -0.9, 2.0));
+        let pose = Pose::from_parts(Vector3::new(0.1, -0.4, 0.2).into(), turn);
+        let groups = BallGroup::of(balls, 4);
+        assert_eq!(groups.iter().map(|g| g.balls.len()).sum::<usize>(), 11);
         for group in groups {
-            assert!(group.len() <= 4);
-            let around = enclosing_ball(&group);
-            assert!(
-                group
-                    .iter()
-                    .all(|b| (b.center - around.center).norm() + b.radius_m
-                        <= around.radius_m + 1e-12)
-            );
+            assert!(group.balls.len() <= 4);
+            for group in [group.moved(&pose), group] {
+                let BallGroup { balls, around } = group;
+                let reach = |b: &Ball| (b.center - around.center).norm() + b.radius_m;
+                assert!(balls.iter().all(|b| reach(b) <= around.radius_m + 1e-12));
+            }
         }
     }
 }
