@@ -41,6 +41,17 @@ impl Branch {
         }
     }
 
+    /// The same where the time that it takes from the start is not known yet.
+    pub fn of(world: &mut World, q: JointRow) -> Self {
+        let time_s = world.least_duration_s(q);
+        let reached = Reached {
+            q,
+            time_s,
+            rank: time_s,
+        };
+        Self::at(world, reached)
+    }
+
     pub fn clearance(&self) -> Clearance {
         Clearance {
             scene_m: self.clearance_m,

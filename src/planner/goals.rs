@@ -99,10 +99,11 @@ pub fn find(
                 session,
             };
             let count = request.num_particles;
-            match settings.joint_grasp {
-                true => sampled_ends::joint(search, count, grids),
-                false => sampled_ends::decoupled(search, count, request.seed),
-            }
+            let ends = match settings.joint_grasp {
+                true => sampled_ends::joint(search, count, grids)?,
+                false => sampled_ends::decoupled(search, count, request.seed)?,
+            };
+            Ok(sampled_ends::goals(ends, request, settings, world, rng))
         }
         Goal::Grasp { .. } | Goal::Grasps { .. } => GraspSearch {
             world,

@@ -7,7 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
 use rayon::{current_num_threads, prelude::*};
 
-use super::branches::{Branch, Reached};
+use super::branches::Branch;
 use super::configurations::{arm_clear_in, from_anywhere};
 use super::error::{GraspCounts, PlanError};
 use super::grasps::{self, GraspOffer};
@@ -197,13 +197,7 @@ impl JointSearch<'_, '_> {
             counts.hand_touches_object += 1;
             return None;
         };
-        let time_s = world.least_duration_s(q);
-        let reached = Reached {
-            q,
-            time_s,
-            rank: time_s,
-        };
-        let branch = Branch::at(world, reached);
+        let branch = Branch::of(world, q);
         Some(JointEnd { offer, branch })
     }
 }
