@@ -17,6 +17,7 @@ pub mod object;
 pub mod sampler;
 pub mod schedule;
 pub mod settings;
+mod steady;
 pub mod store;
 pub mod weights;
 
@@ -29,11 +30,12 @@ pub use finger_face::{Failure, FingerFace, Label, LabelLimits};
 pub use near::NearSurface;
 pub use object::{KeptGrasps, ObjectError, ObjectModel};
 pub use sampler::{
-    final_energies, holds_around, judge_grasp, measure_steadiness, sample_grasps, sample_poses, select_grasps, Grasp, GraspTarget,
+    final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, GraspTarget,
     SamplerSettings,
 };
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;
+pub use steady::{holds_around, measure_steadiness};
 pub use store::{ObjectStore, StoreError, StoredObject};
 pub use weights::{GraspNetwork, WeightsError};
 

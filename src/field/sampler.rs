@@ -26,7 +26,7 @@ pub struct Grasp {
     pub energy: f32,
     /// Distance of the finger pads when closed on the object, m; 0 where the pads meet nothing.
     pub width_m: f64,
-    /// Whether it also holds a little off, see [`holds_around`]; `false` where that was not measured.
+    /// Whether it also holds a little off, see [`super::holds_around`]; `false` where that was not measured.
     pub steady: bool,
 }
 
@@ -203,36 +203,6 @@ pub fn judge_grasp(
 ) -> Option<Grasp> {
     let surface = object.near_surface(0.0);
     Filter::new(&object.target(&surface), settings).judge(object_from_gripper, energy)
-}
-
-/// Whether the fingers' faces also close well on the object where the gripper stands up to `off_m` off, across its approach and along
-/// it: a grasp that holds at one place alone is lost to the first error of a pose.
-pub fn holds_around(object: &ObjectModel, object_from_gripper: &Pose, off_m: f64) -> bool {
-    let face = FingerFace::new(&object.field.settings().gripper);
-    holds_at_corners(&object.near_surface(0.0), &face, object_from_gripper, off_m)
-}
-
-/// Measures [`Grasp::steady`] of grasps.
-pub fn measure_steadiness(object: &ObjectModel, off_m: f64, grasps: &mut [Grasp]) {
-    let face = FingerFace::new(&object.field.settings().gripper);
-    let surface = object.near_surface(0.0);
-    grasps.par_iter_mut().for_each(|grasp| {
-        grasp.steady = holds_at_corners(&surface, &face, &grasp.object_from_gripper, off_m);
-    });
-}
-
-fn holds_at_corners(
-    surface: &dyn SignedDistance,
-    face: &FingerFace,
-    object_from_gripper: &Pose,
-    off_m: f64,
-) -> bool {
-    const CONE_DEG: f64 = 40.0;
-    const CORNERS: [[f64; 2]; 4] = [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]];
-    CORNERS.iter().all(|[y, z]| {
-        let moved = object_from_gripper * Translation3::new(0.0, y * off_m, z * off_m);
-        face.closes_well(surface, &moved, CONE_DEG.to_radians())
-    })
 }
 
 /// What samples must pass.

@@ -12,8 +12,8 @@ use super::error::GraspCounts;
 use super::world::World;
 use crate::field::contact::{close_gripper, gripper_collides};
 use crate::field::{
-    final_energies, holds_around, judge_grasp, measure_steadiness, sample_grasps, sample_poses, select_grasps, CandidateSettings,
-    Grasp, KeptGrasps, ObjectModel, SamplerSettings,
+    final_energies, holds_around, judge_grasp, measure_steadiness, sample_grasps, sample_poses,
+    select_grasps, CandidateSettings, Grasp, KeptGrasps, ObjectModel, SamplerSettings,
 };
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;

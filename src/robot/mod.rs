@@ -36,7 +36,6 @@ pub use error::RobotError;
 pub use gripper::{half_turn, Gripper, GripperBox, GripperGeometry};
 pub use gripper_file::GripperDescription;
 pub use held::cover_held;
-pub use spheres::{Ball, BallGroup};
 pub use inverse_kinematics::{IkResidual, IkSettings, InverseKinematics};
 pub use kinematics::{KinematicModel, MAX_JOINTS};
 pub use lane_frame::{BodyWrenches, KinematicState, LaneFrame};
@@ -45,6 +44,7 @@ pub use pair_table::PairTable;
 pub use settings::{
     GripperSettings, JointLimitOverride, PoseSettings, RobotSettings, SphereSettings,
 };
+pub use spheres::{Ball, BallGroup};
 
 /// Everything the planner knows of a robot; immutable.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use diffusion_field_planner::field::GraspNetwork;
+use diffusion_field_planner::optimizer::OptimizerSettings;
 use diffusion_field_planner::planner::{GraspEnds, PlanRequest, Planner, PlannerSettings};
 use diffusion_field_planner::robot::RobotModel;
 use serde_json::{json, Value};
@@ -117,7 +118,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Straight seeds alone, to grasps as the field samples them.
 fn particles_only(joint_grasp: bool) -> PlannerSettings {
+    // A particle is a motion of its own, which has its time: nothing else helps it past an obstacle.
+    let optimizer = OptimizerSettings {
+        max_iterations: 160,
+        min_iterations: 60,
+        patience: 40,
+        halving_period: 160,
+        ..OptimizerSettings::default()
+    };
     PlannerSettings {
+        optimizer,
         joint_grasp,
         grasp_ends: GraspEnds::AsSampled,
         tree_seeds: 0,

@@ -1,0 +1,76 @@
+//! Grasps that hold where the gripper stands a little off too: others are lost to the first error of a pose.
+
+use nalgebra::Translation3;
+use rayon::prelude::*;
+
+use super::finger_face::FingerFace;
+use super::object::ObjectModel;
+use super::sampler::Grasp;
+use crate::geometry::Pose;
+use crate::scene::SignedDistance;
+
+/// What the faces must meet the object in there, deg: wider than what a grasp must.
+const CONE_DEG: f64 = 40.0;
+/// Across the approach and along it. What lies across the closing axis moves both fingers' contacts; along it they only follow.
+const CORNERS: [[f64; 2]; 4] = [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]];
+
+/// Whether the fingers' faces also close well on the object where the gripper stands `off_m` off, across its approach and along it
+/// at once, each way.
+pub fn holds_around(object: &ObjectModel, object_from_gripper: &Pose, off_m: f64) -> bool {
+    let face = FingerFace::new(&object.field.settings().gripper);
+    holds_at_corners(&object.near_surface(0.0), &face, object_from_gripper, off_m)
+}
+
+/// Measures [`Grasp::steady`] of grasps.
+pub fn measure_steadiness(object: &ObjectModel, off_m: f64, grasps: &mut [Grasp]) {
+    let face = FingerFace::new(&object.field.settings().gripper);
+    let surface = object.near_surface(0.0);
+    grasps.par_iter_mut().for_each(|grasp| {
+        grasp.steady = holds_at_corners(&surface, &face, &grasp.object_from_gripper, off_m);
+    });
+}
+
+fn holds_at_corners(
+    surface: &dyn SignedDistance,
+    face: &FingerFace,
+    object_from_gripper: &Pose,
+    off_m: f64,
+) -> bool {
+    CORNERS.iter().all(|[y, z]| {
+        let moved = object_from_gripper * Translation3::new(0.0, y * off_m, z * off_m);
+        face.closes_well(surface, &moved, CONE_DEG.to_radians())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::robot::GripperGeometry;
+    use crate::scene::Shape;
+
+    #[test]
+    fn a_box_is_held_steadily_but_where_the_tips_hardly_reach_it() {
+        let (gripper, block) = (
+            GripperGeometry::default(),
+            Shape::Box {
+                half_extents_m: [0.02, 0.02, 0.05],
+            },
+        );
+        let face = FingerFace::new(&gripper);
+        // Gripper from above: its z axis points down, its tips reach so far below the top of the box.
+        let reaching = |depth_m: f64| {
+            let height_m = 0.05 - depth_m + gripper.tip_m;
+            Pose::from_parts(
+                Translation3::new(0.0, 0.0, height_m),
+                nalgebra::UnitQuaternion::from_scaled_axis(
+                    nalgebra::Vector3::x() * std::f64::consts::PI,
+                ),
+            )
+        };
+        let holds = |pose: &Pose| face.closes_well(&block, pose, 0.5);
+        let holds_off = |pose: &Pose| holds_at_corners(&block, &face, pose, 0.001);
+        let (deep, edge) = (reaching(0.015), reaching(0.0005));
+        assert!(holds(&deep) && holds_off(&deep));
+        assert!(holds(&edge) && !holds_off(&edge));
+    }
+}
