@@ -266,11 +266,10 @@ impl<'a> Filter<'a> {
             gripper,
             seen,
         } = *self.target;
-        let settings = self.settings;
         let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, gripper);
-        let cone_rad = settings.face_cone_deg.to_radians();
+        let cone_rad = self.settings.face_cone_deg.to_radians();
         let closes = |face: &FingerFace| face.closes_well(surface, object_from_gripper, cone_rad);
-        closing.is_inside_cone(settings.contact_cone_deg.to_radians())
+        closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
             && seen.is_none_or(on_seen)
             && self.face.as_ref().is_none_or(closes)
     }

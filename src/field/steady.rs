@@ -11,7 +11,7 @@ use crate::scene::SignedDistance;
 
 /// What the faces must meet the object in there, deg: wider than what a grasp must.
 const CONE_DEG: f64 = 40.0;
-/// Across the approach and along it. What lies across the closing axis moves both fingers' contacts; along it they only follow.
+/// Shares of the way off, across the approach and along it. Along the closing axis nothing changes: the fingers close all the same.
 const CORNERS: [[f64; 2]; 4] = [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]];
 
 /// Whether the fingers' faces also close well on the object where the gripper stands `off_m` off, across its approach and along it
