@@ -13,9 +13,9 @@ const FINEST_PIECE_M: f64 = 0.0012;
 /// A pad point this near to the surface bears load, m.
 pub(super) const CONTACT_BAND_M: f64 = 0.0006;
 /// The closing motion stops this near to the surface, m.
-const STOP_M: f64 = 0.0001;
-/// Largest step of the closing motion where the distance says nothing (a pad inside), m.
-const SMALLEST_ADVANCE_M: f64 = 0.0002;
+pub(super) const STOP_M: f64 = 0.0001;
+/// Least step of the closing motion, m: at most [`STOP_M`] more than any distance at which it goes on.
+pub(super) const LEAST_STEP_M: f64 = 0.0002;
 
 /// Whether any part of the gripper, opened by `opening_m`, reaches into the solid.
 ///
@@ -186,16 +186,17 @@ impl Pad {
             if nearest <= STOP_M {
                 return contact_at(&met, object_from_gripper, places, x_m, side);
             }
-            travel += nearest.max(SMALLEST_ADVANCE_M);
+            travel += nearest.max(LEAST_STEP_M);
         }
         None
     }
 }
 
-/// A solid as points find it that advance on it by no more than its distance.
+/// A solid as points find it that advance on it by no more than its distance, or by [`LEAST_STEP_M`], which brings none deeper into it
+/// than [`STOP_M`], where they stop.
 pub(super) struct Met<'a> {
     pub solid: &'a dyn SignedDistance,
-    /// How far they have come, m. Who starts inside does not advance: after the start they are known to be outside.
+    /// How far they have come, m. Who starts inside does not advance: after the start no sign is asked for.
     pub travel: f64,
 }
 
@@ -245,12 +246,12 @@ pub fn exits_along(
     direction: &Vector3<f64>,
     limit_m: f64,
 ) -> Vec<f64> {
-    const LEAST_STEP_M: f64 = 0.0003;
+    const LEAST_MARCH_M: f64 = 0.0003;
     let mut exits = Vec::new();
-    let mut length = LEAST_STEP_M;
+    let mut length = LEAST_MARCH_M;
     let mut last = solid.distance(&(from + direction * length));
     while length < limit_m {
-        let step = last.abs().max(LEAST_STEP_M);
+        let step = last.abs().max(LEAST_MARCH_M);
         let next = solid.distance(&(from + direction * (length + step)));
         if last < 0.0 && next >= 0.0 {
             exits.push(length + step * last / (last - next));

@@ -8,17 +8,13 @@ use std::f64::consts::TAU;
 use nalgebra::{Point3, Vector3};
 use serde::{Deserialize, Serialize};
 
-use super::contact::{box_collides, gripper_collides, Met, CONTACT_BAND_M};
+use super::contact::{box_collides, gripper_collides, Met, CONTACT_BAND_M, LEAST_STEP_M, STOP_M};
 use crate::geometry::Pose;
 use crate::robot::{GripperBox, GripperGeometry};
 use crate::scene::SignedDistance;
 
 /// Spacing of the points that stand for a finger's face, m; below the thinnest wall of any procedural object.
 const FACE_SPACING_M: f64 = 0.002;
-/// The face stops this near to the surface, m.
-const STOP_M: f64 = 0.0001;
-/// Least step of the closing motion, m.
-const LEAST_STEP_M: f64 = 0.0002;
 /// Normals read of one contact; larger patches are thinned out.
 const MOST_NORMALS: usize = 24;
 /// Directions in which hulls of contacts are compared.

@@ -57,7 +57,8 @@ impl Source {
         Self::Drawn,
     ];
 
-    /// Those of a try, which begins after the first ones of the try before: what these gave was of no use.
+    /// Those of a try, the first being 0. Each begins later, for what those left out gave was of no use; few draws more would find no
+    /// others than those of the try before.
     fn of_try(number: usize) -> &'static [Self] {
         match number {
             0 | 1 => &Self::ALL[number..],
@@ -78,7 +79,7 @@ pub struct GraspSearch<'a, 's> {
     pub settings: &'a PlannerSettings,
     pub site: &'a mut Option<PlaceSite>,
     pub grids: &'a mut LaneGridCache,
-    /// Of the try.
+    /// Of the try, see [`Source::of_try`].
     pub number: usize,
     pub rng: &'a mut Pcg64Mcg,
     pub session: &'a mut Session<'s>,

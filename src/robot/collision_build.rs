@@ -7,8 +7,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use urdf_rs::Geometry;
 
+use super::balls::{Ball, BallGroup};
 use super::collision::{CollisionModel, LinkShape, Sphere, SphereGroup, SphereSet};
-use super::spheres::{cover_link, Ball, BallGroup};
+use super::spheres::cover_link;
 use super::urdf::{finite, pose};
 use super::{KinematicModel, RobotError, RobotSettings, SphereCover};
 use crate::geometry::Pose;

@@ -6,9 +6,9 @@
 
 use nalgebra::{Point3, Vector3};
 
+use super::balls::BallGroup;
 use super::collision::CollisionModel;
 use super::sphere_cover::Cover;
-use super::spheres::BallGroup;
 use super::KinematicModel;
 use crate::geometry::Pose;
 use crate::lanes::{dot, horizontal_min, splat, sub, Lanes, Lanes3, LANES};
@@ -142,8 +142,8 @@ impl CollisionModel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::robot::spheres::Ball;
     use crate::robot::toy_robots;
+    use crate::robot::Ball;
     use crate::scene::Shape;
 
     /// Points on a cylinder of radius 40 and height 100 mm, on its inner wall too if it is a cup.

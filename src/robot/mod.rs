@@ -1,5 +1,6 @@
 //! A robot from its URDF: kinematics, limits, collision spheres, gripper.
 
+mod balls;
 mod block_grid;
 mod bodies;
 mod collision;
@@ -29,6 +30,7 @@ mod urdf_limits;
 
 use std::path::Path;
 
+pub use balls::{Ball, BallGroup};
 pub use collision::{
     AllowedReason, CollisionModel, LinkShape, Sphere, SphereCover, SphereGroup, SphereSet,
 };
@@ -44,7 +46,6 @@ pub use pair_table::PairTable;
 pub use settings::{
     GripperSettings, JointLimitOverride, PoseSettings, RobotSettings, SphereSettings,
 };
-pub use spheres::{Ball, BallGroup};
 
 /// Everything the planner knows of a robot; immutable.
 #[derive(Clone, Debug)]

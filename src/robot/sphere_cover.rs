@@ -2,7 +2,7 @@
 
 use nalgebra::Point3;
 
-use super::spheres::Ball;
+use super::balls::Ball;
 
 /// Surface samples, inner points with their depth, and how much deeper than its edge a ball must hold a sample.
 pub(super) struct Cover<'a> {
