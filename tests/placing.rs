@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diffusion_field_planner::data::{Category, ProceduralObject};
-use diffusion_field_planner::field::{GraspNetwork, ObjectModel};
+use diffusion_field_planner::field::{holds_around, GraspNetwork, ObjectModel};
 use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::planner::verify::{verify, AttachedObject, VerifySettings, Violation};
 use diffusion_field_planner::planner::{
@@ -15,7 +15,7 @@ use diffusion_field_planner::planner::{
     PlanRequest, Planner, PlannerSettings, Progress,
 };
 use diffusion_field_planner::robot::RobotModel;
-use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
+use diffusion_field_planner::scene::{Scene, SceneObject, Shape, SignedDistance};
 use nalgebra::{Point3, Translation3, UnitQuaternion};
 
 const READY: [f64; 7] = [0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785];
@@ -309,6 +309,31 @@ fn the_shape_offers_grasps_where_those_of_the_field_have_no_room() {
     let grasp = plan.grasp.as_ref().unwrap();
     assert!(grasp.energy.is_some(), "rated by the field");
     assert_eq!(plan.phases.len(), 5);
+}
+
+#[test]
+fn a_grasp_that_holds_a_little_off_too_comes_first() {
+    let mug = unseen("mug", Category::Mug, 1_000_040);
+    let steady = prepare_grasps(&mug).iter().filter(|g| g.steady).count();
+    // Else there is nothing to prefer.
+    assert!((1..prepare_grasps(&mug).len() * 9 / 10).contains(&steady));
+    let height_m = 1e-3 - mug.surface.bounds().0.z;
+    for yaw in 0..12 {
+        let world_from_object = Pose::from_parts(
+            Translation3::new(0.5, 0.1, height_m),
+            UnitQuaternion::from_euler_angles(0.0, 0.0, 0.5 * f64::from(yaw)),
+        );
+        let goal = Goal::Grasp {
+            object: mug.clone(),
+            world_from_object,
+        };
+        let scene = Scene {
+            objects: vec![table()],
+        };
+        let plan = plan(&PlanRequest::new(READY.to_vec(), scene, goal)).unwrap();
+        let grasp = plan.grasp.unwrap().object_from_gripper;
+        assert!(holds_around(&mug, &grasp, 0.001), "turned by {yaw} / 2 rad");
+    }
 }
 
 #[test]
