@@ -479,7 +479,11 @@ fn the_near_surface_is_exact_where_checks_look_and_a_lower_bound_elsewhere() {
             assert!((with_gradient.0 - exact).abs() < 1e-9, "{point} {exact}");
             assert!((with_gradient.1 - gradient).norm() < 1e-9, "{point}");
             if exact > 0.0 {
-                assert_eq!(near.distance_outside(&point), found, "{point}");
+                assert_eq!(
+                    near.distance_outside(&point, f64::INFINITY),
+                    found,
+                    "{point}"
+                );
                 assert_eq!(near.distance_and_gradient_outside(&point), with_gradient);
             }
         }

@@ -179,10 +179,9 @@ impl Pad {
                 .map(|[y, z]| object_from_gripper * Point3::new(x_m, y, z));
             let places = &places[..self.count];
             let met = Met { solid, travel };
-            let nearest = places
-                .iter()
-                .map(|p| met.distance(p))
-                .fold(f64::INFINITY, f64::min);
+            let nearest = places.iter().fold(f64::INFINITY, |nearest, p| {
+                nearest.min(met.distance(p, nearest))
+            });
             if nearest <= STOP_M {
                 return contact_at(&met, object_from_gripper, places, x_m, side);
             }
@@ -201,9 +200,10 @@ pub(super) struct Met<'a> {
 }
 
 impl Met<'_> {
-    pub fn distance(&self, place: &Point3<f64>) -> f64 {
+    /// Their distance; from `limit_m` on a lower bound.
+    pub fn distance(&self, place: &Point3<f64>, limit_m: f64) -> f64 {
         match self.travel > 0.0 {
-            true => self.solid.distance_outside(place),
+            true => self.solid.distance_outside(place, limit_m),
             false => self.solid.distance(place),
         }
     }
@@ -229,7 +229,7 @@ fn contact_at(
     let closing_axis = object_from_gripper.rotation * Vector3::new(side, 0.0, 0.0);
     let normal: Vector3<f64> = pads
         .iter()
-        .filter(|p| met.distance(p) < CONTACT_BAND_M)
+        .filter(|p| met.distance(p, CONTACT_BAND_M) < CONTACT_BAND_M)
         .map(|p| met.normal(p, &closing_axis))
         .sum();
     let cosine = normal.try_normalize(1e-9)?.dot(&closing_axis);

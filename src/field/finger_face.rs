@@ -3,6 +3,7 @@
 //! [`super::contact`] closes nine points of each pad, which is quick. Here the whole inner face of the finger advances, so a
 //! fork's edge between two points, or a handle that meets the finger above its pad, is not missed.
 
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 use nalgebra::{Point3, Vector3};
@@ -15,6 +16,8 @@ use crate::scene::SignedDistance;
 
 /// Spacing of the points that stand for a finger's face, m; below the thinnest wall of any procedural object.
 const FACE_SPACING_M: f64 = 0.002;
+/// Points within a square of this side stand for each other, m.
+const TILE_M: f64 = 0.010;
 /// Normals read of one contact; larger patches are thinned out.
 const MOST_NORMALS: usize = 24;
 /// Directions in which hulls of contacts are compared.
@@ -75,10 +78,20 @@ pub struct FingerFace {
     points_m: Vec<[f64; 2]>,
     /// How far each point lies back from the pad along the closing axis, m.
     recess_m: Vec<f64>,
+    /// Which points are neighbours.
+    tiles: Vec<Tile>,
     pad_from_m: f64,
     /// Balls inside the open gripper: centres and radii, m. They settle most collisions at once.
     balls_m: Vec<(Point3<f64>, f64)>,
     gripper: GripperGeometry,
+}
+
+/// Neighbouring points of a face, and how far they lie from the middle one.
+#[derive(Debug, Clone)]
+struct Tile {
+    middle: usize,
+    /// (point, m)
+    others: Vec<(usize, f64)>,
 }
 
 /// Where a finger's face meets the solid.
@@ -112,6 +125,7 @@ impl FingerFace {
             recess_m.resize(points_m.len(), gripper.recess_m * behind);
         }
         Self {
+            tiles: tiles(&points_m, &recess_m),
             points_m,
             recess_m,
             pad_from_m,
@@ -172,10 +186,15 @@ impl FingerFace {
         object_from_gripper: &Pose,
         cone_rad: f64,
     ) -> bool {
-        self.contacts(solid, object_from_gripper)
-            .is_some_and(|[first, second]| {
-                self.hold(solid, object_from_gripper, [&first, &second], cone_rad)
-            })
+        let close = |side: f64| {
+            let contact = self.close(solid, object_from_gripper, side)?;
+            self.meets(&contact, cone_rad).then_some(contact)
+        };
+        let holds = |first: FaceContact| {
+            let second = close(-1.0)?;
+            Some(self.hold(solid, object_from_gripper, [&first, &second], cone_rad))
+        };
+        close(1.0).and_then(holds).unwrap_or(false)
     }
 
     /// Both fingers' contacts, with something between them.
@@ -186,7 +205,7 @@ impl FingerFace {
     ) -> Option<[FaceContact; 2]> {
         let first = self.close(solid, object_from_gripper, 1.0)?;
         let second = self.close(solid, object_from_gripper, -1.0)?;
-        (first.x_m - second.x_m >= LEAST_WIDTH_M).then_some([first, second])
+        (width_m(&first, &second) >= LEAST_WIDTH_M).then_some([first, second])
     }
 
     fn hold(
@@ -196,16 +215,17 @@ impl FingerFace {
         [first, second]: [&FaceContact; 2],
         cone_rad: f64,
     ) -> bool {
-        let (width, middle) = (first.x_m - second.x_m, 0.5 * (first.x_m + second.x_m));
-        first.angle_rad.max(second.angle_rad) < cone_rad
-            && self.touches_pad(first)
-            && self.touches_pad(second)
+        let (width, middle) = (width_m(first, second), 0.5 * (first.x_m + second.x_m));
+        width >= LEAST_WIDTH_M
+            && self.meets(first, cone_rad)
+            && self.meets(second, cone_rad)
             && faces_meet(first, second, width * cone_rad.tan())
             && !self.palm_collides(solid, object_from_gripper, middle)
     }
 
-    fn touches_pad(&self, contact: &FaceContact) -> bool {
-        contact.patch_m.iter().any(|p| p[1] >= self.pad_from_m)
+    /// Whether the normal lies in the cone and the pad touches.
+    fn meets(&self, contact: &FaceContact, cone_rad: f64) -> bool {
+        contact.angle_rad < cone_rad && contact.patch_m.iter().any(|p| p[1] >= self.pad_from_m)
     }
 
     /// Whether the palm touches while the fingers pull the object to their middle, `shift_m` along x.
@@ -240,20 +260,28 @@ impl FingerFace {
             .zip(&self.recess_m)
             .map(|([y, z], back)| object_from_gripper * Point3::new(start + side * back, *y, *z))
             .collect();
-        let middle = places[places.len() / 2];
-        let from_middle = solid.distance(&middle);
-        let mut bounds: Vec<f64> = places
-            .iter()
-            .map(|p| from_middle - (p - middle).norm())
-            .collect();
-        let mut travel = 0.0;
+        let mut bounds = vec![f64::NEG_INFINITY; places.len()];
+        let (mut travel, mut leader) = (0.0, 0);
         while travel < self.gripper.max_opening_m {
             let met = Met { solid, travel };
-            let mut nearest = f64::INFINITY;
-            for (place, bound) in places.iter().zip(&mut bounds) {
-                if *bound < nearest {
-                    *bound = met.distance(&(place + inwards * travel));
-                    nearest = nearest.min(*bound);
+            let measure =
+                |i: usize, limit_m: f64| met.distance(&(places[i] + inwards * travel), limit_m);
+            // The last leader first: few others can be nearer.
+            bounds[leader] = measure(leader, f64::INFINITY);
+            let mut nearest = bounds[leader];
+            for tile in &self.tiles {
+                let mut ask = |i: usize, bounds: &mut [f64]| {
+                    if bounds[i] < nearest {
+                        bounds[i] = measure(i, 2.0 * nearest + 0.0003);
+                        if bounds[i] < nearest {
+                            (nearest, leader) = (bounds[i], i);
+                        }
+                    }
+                };
+                ask(tile.middle, &mut bounds);
+                for &(i, off_m) in &tile.others {
+                    bounds[i] = bounds[i].max(bounds[tile.middle] - off_m);
+                    ask(i, &mut bounds);
                 }
             }
             if nearest <= STOP_M {
@@ -276,7 +304,10 @@ impl FingerFace {
     ) -> Option<FaceContact> {
         let place = |i: usize| places[i] + inwards * met.travel;
         let touching: Vec<usize> = (0..places.len())
-            .filter(|&i| bounds[i] < CONTACT_BAND_M && met.distance(&place(i)) < CONTACT_BAND_M)
+            .filter(|&i| {
+                bounds[i] < CONTACT_BAND_M
+                    && met.distance(&place(i), CONTACT_BAND_M) < CONTACT_BAND_M
+            })
             .collect();
         let normal: Vector3<f64> = touching
             .iter()
@@ -290,6 +321,35 @@ impl FingerFace {
             patch_m: touching.iter().map(|&i| self.points_m[i]).collect(),
         })
     }
+}
+
+/// Points by the squares in which they lie.
+fn tiles(points_m: &[[f64; 2]], recess_m: &[f64]) -> Vec<Tile> {
+    let square = |i: usize| points_m[i].map(|x| (x / TILE_M).floor() as i64);
+    let mut by_square: BTreeMap<[i64; 2], Vec<usize>> = BTreeMap::new();
+    for i in 0..points_m.len() {
+        by_square.entry(square(i)).or_default().push(i);
+    }
+    let place = |i: usize| Point3::new(recess_m[i], points_m[i][0], points_m[i][1]);
+    let tile = |points: Vec<usize>| {
+        let farthest = |from: usize| {
+            let lengths = points.iter().map(|&i| (place(i) - place(from)).norm());
+            lengths.fold(0.0, f64::max)
+        };
+        let middle = points.iter().copied();
+        let middle = middle.min_by(|&a, &b| farthest(a).total_cmp(&farthest(b)))?;
+        let others = points.iter().filter(|&&i| i != middle);
+        let others = others.map(|&i| (i, (place(i) - place(middle)).norm()));
+        Some(Tile {
+            middle,
+            others: others.collect(),
+        })
+    };
+    by_square.into_values().filter_map(tile).collect()
+}
+
+fn width_m(first: &FaceContact, second: &FaceContact) -> f64 {
+    first.x_m - second.x_m
 }
 
 /// Balls along the longest axis of a box, as thick as its thinnest side.

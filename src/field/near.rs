@@ -93,11 +93,11 @@ impl SignedDistance for NearSurface<'_> {
             .distance_and_gradient_within(point, most_m, sign)
     }
 
-    fn distance_outside(&self, point: &Point3<f64>) -> f64 {
+    fn distance_outside(&self, point: &Point3<f64>, limit_m: f64) -> f64 {
         let sampled = self.sampled(point);
-        match sampled.least_m > self.near_m {
+        match sampled.least_m > self.near_m.min(limit_m) {
             true => sampled.least_m,
-            false => self.size_within(point, sampled.most_m),
+            false => self.size_within(point, sampled.most_m.min(limit_m)),
         }
     }
 

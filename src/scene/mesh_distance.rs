@@ -1,8 +1,7 @@
 //! Exact distance to a triangle mesh, signed by the generalised winding number.
 //!
-//! One bounding-volume hierarchy serves both: the nearest triangle (branch and bound) and the winding
-//! number (a far node acts as one dipole; Barill et al. 2018, "Fast winding numbers for soups and
-//! clouds", first order). The winding number is 1 inside and 0 outside a closed mesh and varies smoothly
+//! One order of the triangles serves two trees: that of the nearest triangle ([`super::triangle_tree`]) and that of the winding
+//! number (a far node acts as one dipole; Barill et al. 2018, "Fast winding numbers for soups and clouds", first order). The winding number is 1 inside and 0 outside a closed mesh and varies smoothly
 //! across holes, so the sign stays sensible for meshes that are not watertight, and overlapping closed
 //! parts count as their union.
 
@@ -12,6 +11,7 @@ use nalgebra::{Point3, Vector3};
 use parry3d_f64::shape::{TriMesh, TriMeshBuilderError};
 
 use super::mesh::{MeshError, TriangleMesh};
+use super::triangle_tree::{triangle_bounds, Triangle, TriangleTree};
 use super::{parry_mesh, SignedDistance};
 
 /// Triangles in a leaf.
@@ -21,8 +21,6 @@ const FAR_RADII: f64 = 2.5;
 
 #[derive(Clone, Debug)]
 struct Node {
-    low: Vector3<f64>,
-    high: Vector3<f64>,
     /// Area-weighted centre, m, and the radius of the triangles about it, m.
     centre: Vector3<f64>,
     radius: f64,
@@ -38,8 +36,12 @@ struct Node {
 #[derive(Clone, Debug)]
 pub struct MeshDistance {
     /// Corners in hierarchy order.
-    triangles: Vec<[Vector3<f64>; 3]>,
+    triangles: Vec<Triangle>,
+    /// For the winding number.
     nodes: Vec<Node>,
+    /// For the nearest triangle.
+    tree: TriangleTree,
+    bounds: (Point3<f64>, Point3<f64>),
     /// See [`Self::parry`].
     parry: OnceLock<Result<Arc<TriMesh>, TriMeshBuilderError>>,
 }
@@ -51,7 +53,7 @@ impl MeshDistance {
     /// What [`TriangleMesh::validate`] refuses.
     pub fn new(mesh: &TriangleMesh) -> Result<Self, MeshError> {
         mesh.validate()?;
-        let mut triangles: Vec<[Vector3<f64>; 3]> = mesh
+        let mut triangles: Vec<Triangle> = mesh
             .triangles
             .iter()
             .filter(|t| mesh.area_vector(t).norm() > 0.0)
@@ -60,9 +62,12 @@ impl MeshDistance {
         let mut nodes = Vec::with_capacity(triangles.len());
         let count = triangles.len();
         build(&mut triangles, 0, count, &mut nodes);
+        let (low, high) = triangle_bounds(&triangles);
         Ok(Self {
+            tree: TriangleTree::new(&triangles),
             triangles,
             nodes,
+            bounds: (low.into(), high.into()),
             parry: OnceLock::new(),
         })
     }
@@ -77,50 +82,16 @@ impl MeshDistance {
     }
 
     /// Corners of the triangles, m; those without area are left out.
-    pub fn triangles(&self) -> &[[Vector3<f64>; 3]] {
+    pub fn triangles(&self) -> &[Triangle] {
         &self.triangles
     }
 
     /// Nearest point of the surface that is nearer than `limit_m`, as (distance m, point, triangle).
     pub fn nearest(&self, point: &Point3<f64>, limit_m: f64) -> Option<(f64, Point3<f64>, usize)> {
-        let p = point.coords;
-        let mut best_squared = limit_m * limit_m;
-        let mut best = None;
-        // Depth is at most log2(triangles / leaf) + 1 by the median split.
-        let mut stack = [(0u32, 0.0f64); 64];
-        stack[0].1 = box_distance_squared(&self.nodes[0], &p);
-        let mut depth = 1;
-        while depth > 0 {
-            depth -= 1;
-            let (index, bound) = stack[depth];
-            if bound >= best_squared {
-                continue;
-            }
-            let node = &self.nodes[index as usize];
-            if node.count > 0 {
-                for i in node.first..node.first + node.count {
-                    let nearest = nearest_on_triangle(&self.triangles[i as usize], &p);
-                    let squared = (nearest - p).norm_squared();
-                    if squared < best_squared {
-                        best_squared = squared;
-                        best = Some((nearest, i as usize));
-                    }
-                }
-                continue;
-            }
-            let (left, right) = (index + 1, node.first);
-            let to_left = box_distance_squared(&self.nodes[left as usize], &p);
-            let to_right = box_distance_squared(&self.nodes[right as usize], &p);
-            let (near, far) = if to_left < to_right {
-                ((left, to_left), (right, to_right))
-            } else {
-                ((right, to_right), (left, to_left))
-            };
-            stack[depth] = far;
-            stack[depth + 1] = near;
-            depth += 2;
-        }
-        best.map(|(nearest, i)| (best_squared.sqrt(), Point3::from(nearest), i))
+        let found = self
+            .tree
+            .nearest(&self.triangles, &point.coords, limit_m * limit_m);
+        found.map(|(squared, nearest, i)| (squared.sqrt(), Point3::from(nearest), i))
     }
 
     /// How often the surface winds around `point`: 1 inside, 0 outside a closed mesh.
@@ -201,9 +172,9 @@ impl SignedDistance for MeshDistance {
         self.distance_and_gradient_within(point, f64::INFINITY, self.sign(point))
     }
 
-    fn distance_outside(&self, point: &Point3<f64>) -> f64 {
-        let nearest = self.nearest(point, f64::INFINITY);
-        nearest.map_or(f64::INFINITY, |(distance, _, _)| distance)
+    fn distance_outside(&self, point: &Point3<f64>, limit_m: f64) -> f64 {
+        let nearest = self.nearest(point, limit_m);
+        nearest.map_or(limit_m, |(distance, _, _)| distance)
     }
 
     fn distance_and_gradient_outside(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
@@ -211,10 +182,7 @@ impl SignedDistance for MeshDistance {
     }
 
     fn bounds(&self) -> (Point3<f64>, Point3<f64>) {
-        (
-            Point3::from(self.nodes[0].low),
-            Point3::from(self.nodes[0].high),
-        )
+        self.bounds
     }
 }
 
@@ -224,14 +192,14 @@ fn just_above(bound_m: f64) -> f64 {
 }
 
 /// Depth first, split at the median of the longest side; returns nothing, appends to `nodes`.
-fn build(triangles: &mut [[Vector3<f64>; 3]], first: usize, count: usize, nodes: &mut Vec<Node>) {
+fn build(triangles: &mut [Triangle], first: usize, count: usize, nodes: &mut Vec<Node>) {
     let own = &mut triangles[first..first + count];
     let node_index = nodes.len();
     nodes.push(summary(own, first));
     if count <= LEAF_TRIANGLES {
         return;
     }
-    let centroid = |t: &[Vector3<f64>; 3], axis: usize| t[0][axis] + t[1][axis] + t[2][axis];
+    let centroid = |t: &Triangle, axis: usize| t[0][axis] + t[1][axis] + t[2][axis];
     let extent = |axis: usize| {
         let (low, high) = own
             .iter()
@@ -253,15 +221,9 @@ fn build(triangles: &mut [[Vector3<f64>; 3]], first: usize, count: usize, nodes:
 }
 
 /// A leaf node over these triangles.
-fn summary(triangles: &[[Vector3<f64>; 3]], first: usize) -> Node {
-    let mut low = Vector3::repeat(f64::INFINITY);
-    let mut high = Vector3::repeat(f64::NEG_INFINITY);
+fn summary(triangles: &[Triangle], first: usize) -> Node {
     let (mut area_vector, mut centre, mut area_sum) = (Vector3::zeros(), Vector3::zeros(), 0.0);
     for [a, b, c] in triangles {
-        for corner in [a, b, c] {
-            low = low.inf(corner);
-            high = high.sup(corner);
-        }
         let vector = (b - a).cross(&(c - a)) * 0.5;
         let area = vector.norm();
         area_vector += vector;
@@ -275,8 +237,6 @@ fn summary(triangles: &[[Vector3<f64>; 3]], first: usize) -> Node {
         .map(|corner| (corner - centre).norm())
         .fold(0.0, f64::max);
     Node {
-        low,
-        high,
         centre,
         radius,
         area_vector,
@@ -285,52 +245,8 @@ fn summary(triangles: &[[Vector3<f64>; 3]], first: usize) -> Node {
     }
 }
 
-fn box_distance_squared(node: &Node, p: &Vector3<f64>) -> f64 {
-    let mut sum = 0.0;
-    for axis in 0..3 {
-        let d = (node.low[axis] - p[axis])
-            .max(p[axis] - node.high[axis])
-            .max(0.0);
-        sum += d * d;
-    }
-    sum
-}
-
-/// Closest point by Voronoi regions (Ericson, Real-Time Collision Detection, section 5.1.5).
-fn nearest_on_triangle([a, b, c]: &[Vector3<f64>; 3], p: &Vector3<f64>) -> Vector3<f64> {
-    let (ab, ac, ap) = (b - a, c - a, p - a);
-    let (d1, d2) = (ab.dot(&ap), ac.dot(&ap));
-    if d1 <= 0.0 && d2 <= 0.0 {
-        return *a;
-    }
-    let bp = p - b;
-    let (d3, d4) = (ab.dot(&bp), ac.dot(&bp));
-    if d3 >= 0.0 && d4 <= d3 {
-        return *b;
-    }
-    let vc = d1 * d4 - d3 * d2;
-    if vc <= 0.0 && d1 >= 0.0 && d3 <= 0.0 {
-        return a + ab * (d1 / (d1 - d3));
-    }
-    let cp = p - c;
-    let (d5, d6) = (ab.dot(&cp), ac.dot(&cp));
-    if d6 >= 0.0 && d5 <= d6 {
-        return *c;
-    }
-    let vb = d5 * d2 - d1 * d6;
-    if vb <= 0.0 && d2 >= 0.0 && d6 <= 0.0 {
-        return a + ac * (d2 / (d2 - d6));
-    }
-    let va = d3 * d6 - d5 * d4;
-    if va <= 0.0 && d4 >= d3 && d5 >= d6 {
-        return b + (c - b) * ((d4 - d3) / ((d4 - d3) + (d5 - d6)));
-    }
-    let scale = 1.0 / (va + vb + vc);
-    a + ab * (vb * scale) + ac * (vc * scale)
-}
-
 /// Half the signed solid angle of a triangle seen from `p`, as the argument of a complex number (van Oosterom and Strackee 1983).
-fn half_solid_angle([a, b, c]: &[Vector3<f64>; 3], p: &Vector3<f64>) -> [f64; 2] {
+fn half_solid_angle([a, b, c]: &Triangle, p: &Vector3<f64>) -> [f64; 2] {
     let (a, b, c) = (a - p, b - p, c - p);
     let (la, lb, lc) = (a.norm(), b.norm(), c.norm());
     let numerator = a.dot(&b.cross(&c));

@@ -19,6 +19,7 @@ pub mod point_cloud;
 mod seen_side;
 mod shape;
 mod symmetry;
+mod triangle_tree;
 pub(crate) mod trilinear;
 mod validate;
 pub mod voxel;
@@ -48,12 +49,14 @@ pub trait SignedDistance: Send + Sync {
     /// Distance in m and its gradient (a unit vector where the distance is exact and smooth).
     fn distance_and_gradient(&self, point: &Point3<f64>) -> (f64, Vector3<f64>);
 
-    /// The distance of a point that is known not to be inside, which may be quicker to tell.
-    fn distance_outside(&self, point: &Point3<f64>) -> f64 {
+    /// The distance of a point that is known not to be inside, which may be quicker to tell. From `limit_m` on a lower bound that is at
+    /// least that much is enough.
+    fn distance_outside(&self, point: &Point3<f64>, limit_m: f64) -> f64 {
+        let _ = limit_m;
         self.distance(point)
     }
 
-    /// The same with the gradient.
+    /// Distance and gradient of such a point.
     fn distance_and_gradient_outside(&self, point: &Point3<f64>) -> (f64, Vector3<f64>) {
         self.distance_and_gradient(point)
     }
