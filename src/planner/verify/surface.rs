@@ -249,6 +249,9 @@ pub(super) fn both_apart(fixed: &Part, moving: &Part, ends: [Pose3; 2], gap_m: f
 }
 
 /// Distance between a mesh and a convex part where it is below `limit_m`; 0 where they touch. `mesh_from_part`: pose.
+///
+/// Boxes that slabs do not keep off are measured like triangles: where the nearest points lie at an edge, slabs would leave most
+/// triangles to be measured.
 pub(super) fn distance_below(
     mesh: &TriMesh,
     part: &Part,
@@ -273,7 +276,16 @@ pub(super) fn distance_below(
             .ok()
             .map(|found| found.distance)
     };
-    let to_box = |node: &BvhNode, _: f64| (slabs.gap_to_box(node) - rounding_m).max(0.0);
+    let to_box = |node: &BvhNode, best_m: f64| {
+        let gap_m = (slabs.gap_to_box(node) - rounding_m).max(0.0);
+        if gap_m >= best_m {
+            return gap_m;
+        }
+        let half = 0.5 * (node.maxs() - node.mins());
+        let center = Pose3::from_translation(node.center());
+        let found = query::distance(&center, &Cuboid::new(half), mesh_from_part, &*part.shape);
+        found.map_or(gap_m, |found| found.distance)
+    };
     let found = mesh.bvh().find_best(limit_m, to_box, to_triangle);
     found.map(|(_, distance)| distance)
 }
