@@ -27,7 +27,7 @@ pub struct Report {
 pub struct Interrupted;
 
 /// A finer test of motions that are feasible at their samples.
-pub trait CandidateCheck {
+pub trait CandidateCheck: Send {
     fn accepts(&mut self, spline: &Spline, goal: usize) -> bool;
 }
 
@@ -44,6 +44,8 @@ pub struct Run<'a, R: Rng> {
     pub candidates: Vec<Candidate>,
     /// Shorter ones that the fine check has not seen, each shorter than the one before.
     pub unchecked: Vec<Candidate>,
+    /// Whether those are checked beside the next step.
+    pub check_is_due: bool,
     /// Steps of all particles.
     pub steps: u32,
 }
@@ -69,9 +71,8 @@ impl<R: Rng> Run<'_, R> {
         best.map_or(f32::INFINITY, Candidate::duration_s)
     }
 
-    /// One step of every living particle.
+    /// One step of every living particle; beside it the fine check, if it is due.
     pub(super) fn advance(&mut self, particles: &mut [Particle], pass: Pass, level: Level) {
-        self.evaluate_movable_ends(particles, pass, level);
         let stepper = Stepper {
             objective: self.objective,
             goals: self.goals,
@@ -80,24 +81,17 @@ impl<R: Rng> Run<'_, R> {
             level,
         };
         self.steps += particles.iter().filter(|p| p.alive).count() as u32;
-        each_part(self.workspaces, particles, &|part, ws| {
-            stepper.advance(part, ws)
-        });
-    }
-
-    /// Updates the end terms of the particles whose goal the grasp energy may move: of all at once, since sixteen ends cost what
-    /// one does.
-    fn evaluate_movable_ends(&mut self, particles: &mut [Particle], pass: Pass, level: Level) {
-        let goals = self.goals;
-        let mut movable: Vec<&mut Particle> = particles
-            .iter_mut()
-            .filter(|p| p.alive && goals[p.goal].movable)
-            .collect();
-        if !movable.is_empty() {
-            let period = self.settings.end_period;
-            let ws = &mut self.workspaces[0];
-            self.objective
-                .evaluate_ends(&mut movable, level.annealing, pass, period, ws);
+        let workspaces = &mut *self.workspaces;
+        let mut step = || {
+            stepper.evaluate_movable_ends(particles, &mut workspaces[0]);
+            each_part(workspaces, particles, &|part, ws| stepper.advance(part, ws));
+        };
+        let (check, unchecked) = (&mut *self.check, &mut self.unchecked);
+        if std::mem::take(&mut self.check_is_due) && !unchecked.is_empty() {
+            let candidates = &mut self.candidates;
+            rayon::join(step, || check_offers(check, unchecked, candidates));
+        } else {
+            step();
         }
     }
 
@@ -114,12 +108,7 @@ impl<R: Rng> Run<'_, R> {
     /// Puts the shortest motion that passes the fine check among the candidates, and drops the other unchecked ones. One check takes as
     /// long as a step, and while the time shrinks nearly every step finds a shorter motion, so not each of them is checked.
     pub fn check_offers(&mut self) {
-        while let Some(offer) = self.unchecked.pop() {
-            if self.check.accepts(&offer.spline, offer.goal) {
-                self.candidates.push(offer);
-                self.unchecked.clear();
-            }
-        }
+        check_offers(self.check, &mut self.unchecked, &mut self.candidates);
     }
 
     pub(super) fn report(&mut self, iteration: usize, share: f32) -> Result<(), Interrupted> {
@@ -131,6 +120,19 @@ impl<R: Rng> Run<'_, R> {
         match (self.observe)(&report) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Interrupted),
+        }
+    }
+}
+
+fn check_offers(
+    check: &mut dyn CandidateCheck,
+    unchecked: &mut Vec<Candidate>,
+    candidates: &mut Vec<Candidate>,
+) {
+    while let Some(offer) = unchecked.pop() {
+        if check.accepts(&offer.spline, offer.goal) {
+            candidates.push(offer);
+            unchecked.clear();
         }
     }
 }
@@ -152,6 +154,8 @@ pub fn annealed_langevin<R: Rng>(
         let share = iteration as f32 / settings.max_iterations as f32;
         run.report(iteration, share)?;
         run.advance(particles, Pass::Anneal, settings.level(share));
+        // What the check has refused is no progress.
+        last_best = last_best.max(run.best_duration_s());
         for particle in particles.iter_mut().filter(|p| p.alive) {
             if particle.feasible {
                 if particle.duration_s < particle.best_duration_s {
@@ -170,10 +174,7 @@ pub fn annealed_langevin<R: Rng>(
         } else if last_best.is_finite() {
             stalled += 1;
         }
-        if stalled > 0 || (iteration + 1) % CHECK_PERIOD == 0 {
-            run.check_offers();
-            last_best = last_best.max(run.best_duration_s());
-        }
+        run.check_is_due = stalled > 0 || (iteration + 1) % CHECK_PERIOD == 0;
         if iteration >= settings.min_iterations && stalled >= settings.patience {
             break;
         }

@@ -19,6 +19,21 @@ pub(super) struct Stepper<'a> {
 }
 
 impl Stepper<'_> {
+    /// Updates the end terms of the particles whose goal the grasp energy may move: of all at once, since sixteen ends cost what
+    /// one does.
+    pub fn evaluate_movable_ends(&self, particles: &mut [Particle], ws: &mut Workspace) {
+        let mut movable: Vec<&mut Particle> = particles
+            .iter_mut()
+            .filter(|p| p.alive && self.goals[p.goal].movable)
+            .collect();
+        if !movable.is_empty() {
+            let period = self.settings.end_period;
+            let annealing = self.level.annealing;
+            self.objective
+                .evaluate_ends(&mut movable, annealing, self.pass, period, ws);
+        }
+    }
+
     /// One step of the living ones among some particles.
     pub fn advance(&self, particles: &mut [Particle], ws: &mut Workspace) {
         for particle in particles.iter_mut().filter(|p| p.alive) {

@@ -319,7 +319,7 @@ pub struct DenseCheck<'a> {
     /// Joint step [rad or m].
     pub step: f32,
     /// Further condition on the final configuration of a goal that the grasp energy moved.
-    pub end_holds: &'a mut dyn FnMut(JointRow) -> bool,
+    pub end_holds: &'a mut (dyn FnMut(JointRow) -> bool + Send),
 }
 
 impl CandidateCheck for DenseCheck<'_> {
