@@ -10,8 +10,16 @@
 project_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 prefix=$(realpath -m "${DFP_PREFIX:-$project_dir/.prefix}")
 
-# A ROS 2 that is there and sourced wins. What scripts/env has added to the path already is not it.
-ros_prefixes=$(tr : '\n' <<<"${AMENT_PREFIX_PATH:-}" | awk -v ours="$prefix/" 'NF && index($0, ours) != 1' | paste -sd:)
+# A list as of PATH without what scripts/env has added to it already.
+without_ours() { # LIST
+  tr : '\n' <<<"$1" | awk -v ours="$prefix/" 'NF && index($0, ours) != 1' | paste -sd:
+}
+
+# The Python that the set-up begins with is not the one that it makes.
+PATH=$(without_ours "$PATH")
+
+# A ROS 2 that is there and sourced wins.
+ros_prefixes=$(without_ours "${AMENT_PREFIX_PATH:-}")
 if [ -n "${ROS_DISTRO:-}" ] && [ -n "$ros_prefixes" ]; then
   ros_sourced=yes
   python=$(command -v python3 || true)
