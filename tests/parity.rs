@@ -7,6 +7,7 @@ use diffusion_field_planner::field::network::TorchNetwork;
 use diffusion_field_planner::field::{EnergyField, FieldSettings, GraspNetwork};
 use diffusion_field_planner::training::query::evaluate_with_torch;
 use lively_field::{lively_network, mug_grid, poses};
+use tch::{Device, Kind, Tensor};
 
 #[test]
 fn native_field_equals_torch() {
@@ -50,6 +51,44 @@ fn native_field_equals_torch() {
             );
         }
     }
+}
+
+/// As the trainer does on processors that multiply bfloat16: eight bits of mantissa, so each product is off by up to .4 %.
+#[test]
+fn convolutions_by_bfloat16_give_nearly_the_same_features_and_gradients() {
+    let network = GraspNetwork::shipped().unwrap();
+    let grid = mug_grid(&network);
+    let size = grid.size.map(|n| n as i64);
+    let distances = Tensor::from_slice(&grid.values).reshape([1, size[0], size[1], size[2]]);
+    let mut target = None;
+    let [exact, rounded] = [Kind::Float, Kind::BFloat16].map(|kind| {
+        let mut torch = TorchNetwork::new(&network, Device::Cpu, true);
+        torch.convolution_kind = kind;
+        let features = torch.encode(&distances);
+        assert_eq!(features.kind(), Kind::Float);
+        let target = target.get_or_insert_with(|| {
+            tch::manual_seed(3);
+            features.randn_like().detach()
+        });
+        (&features * &*target).sum(Kind::Float).backward();
+        let features = features.detach();
+        (features, torch.weights)
+    });
+    let error = (&exact.0 - &rounded.0).norm() / exact.0.norm();
+    let error = error.double_value(&[]);
+    assert!(error > 0.0 && error < 0.03, "{error}");
+    let mut compared = 0;
+    for (name, weight) in &exact.1 {
+        let (a, b) = (weight.grad(), rounded.1[name].grad());
+        if !a.defined() || !name.starts_with("encoder") {
+            continue;
+        }
+        let cosine = (&a * &b).sum(Kind::Float) / (a.norm() * b.norm());
+        let cosine = cosine.double_value(&[]);
+        assert!(cosine > 0.99, "{name}: {cosine}");
+        compared += 1;
+    }
+    assert!(compared > 20, "{compared}");
 }
 
 /// Writes tests/data/field_golden.json (the network there follows from its seed): `cargo test --features torch --test parity -- --ignored`.
