@@ -7,7 +7,7 @@ use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::picture::{palette, render, Camera, PictureScene};
 use diffusion_field_planner::planner::{Plan, PlanRequest};
 use diffusion_field_planner::robot::RobotModel;
-use diffusion_field_planner::scene::{SceneObject, Shape};
+use diffusion_field_planner::scene::{Scene, SceneObject, Shape};
 use nalgebra::Point3;
 
 /// Shares of the reach at which a ghost is drawn.
@@ -15,8 +15,8 @@ const GHOSTS: [f64; 2] = [0.0, 0.5];
 const GHOST_OPACITY: f32 = 0.3;
 const PATH_POINTS: usize = 60;
 const PATH_RADIUS_M: f64 = 0.004;
-/// Direction of view.
-const AZIMUTH_RAD: f32 = 0.9;
+/// Directions of view; the first from which most of the path is seen, which may lead into a shelf.
+const AZIMUTHS_RAD: [f32; 6] = [0.9, -0.9, 1.6, -1.6, 2.4, -2.4];
 const ELEVATION_RAD: f32 = 0.5;
 
 /// What is drawn of a plan.
@@ -85,10 +85,42 @@ pub fn save(
             palette::GRASP,
         );
     }
-    let camera = Camera::around(&picture, AZIMUTH_RAD, ELEVATION_RAD);
-    render(&picture, &camera)
+    render(&picture, &clearest_view(&picture, &request.scene, &path_m))
         .save(path)
         .with_context(|| format!("writing {}", path.display()))
+}
+
+/// The camera that has the fewest points of the path behind obstacles.
+fn clearest_view(picture: &PictureScene, scene: &Scene, path_m: &[Point3<f64>]) -> Camera {
+    let cameras = AZIMUTHS_RAD.map(|azimuth| Camera::around(picture, azimuth, ELEVATION_RAD));
+    let hidden = |camera: &Camera| {
+        let eye: Point3<f64> = camera.eye_m.cast();
+        let is_hidden = |point: &&Point3<f64>| scene.objects.iter().any(|o| blocks(o, point, &eye));
+        path_m.iter().filter(is_hidden).count()
+    };
+    let [first, others @ ..] = cameras;
+    // Of equals the first.
+    others.into_iter().fold(first, |best, camera| {
+        match hidden(&camera) < hidden(&best) {
+            true => camera,
+            false => best,
+        }
+    })
+}
+
+/// Whether an obstacle is in the way from a point to the eye.
+fn blocks(object: &SceneObject, from: &Point3<f64>, eye: &Point3<f64>) -> bool {
+    const LEAST_STEP_M: f64 = 0.005;
+    let (way, mut travel) = (eye - from, 0.0);
+    let length = way.norm();
+    while travel < length {
+        let distance = object.distance(&(from + way * (travel / length)));
+        if distance <= 0.0 {
+            return true;
+        }
+        travel += distance.max(LEAST_STEP_M);
+    }
+    false
 }
 
 /// Adds the request's obstacles and the object to be grasped.
@@ -102,4 +134,32 @@ pub fn add_scene(picture: &mut PictureScene, request: &PlanRequest) {
             .push(SceneObject::new(object.name.clone(), shape, *pose));
     }
     picture.add_scene(&scene, target.map(|(object, _)| object.name.as_str()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_before_the_path_is_looked_around() {
+        let wall = |y: f64| Scene {
+            objects: vec![SceneObject::new(
+                "wall",
+                Shape::Box {
+                    half_extents_m: [2.0, 0.01, 2.0],
+                },
+                Pose::translation(0.0, y, 0.0),
+            )],
+            ..Scene::default()
+        };
+        let path_m = [Point3::new(0.3, 0.0, 0.4), Point3::new(0.4, 0.0, 0.4)];
+        let view_past = |y: f64| {
+            let mut picture = PictureScene::new();
+            picture.add_scene(&wall(y), None);
+            clearest_view(&picture, &wall(y), &path_m).eye_m
+        };
+        // The usual view comes from positive y.
+        assert!(view_past(-0.2).y > 0.0);
+        assert!(view_past(0.2).y < 0.0);
+    }
 }
