@@ -150,7 +150,6 @@ mod tests {
                 },
                 Pose::translation(0.0, y, 0.0),
             )],
-            ..Scene::default()
         };
         let path_m = [Point3::new(0.3, 0.0, 0.4), Point3::new(0.4, 0.0, 0.4)];
         let view_past = |y: f64| {
