@@ -198,10 +198,11 @@ pub fn evaluate_object(
     let gripper = source.gripper();
     let prepared = source.prepare(object.name.clone(), object.seen.clone())?;
     let surface = prepared.surface();
+    let face = FingerFace::new(gripper);
     let target = GraspTarget {
         surface: &surface,
         seen: object.seen_side.as_deref(),
-        gripper,
+        face: &face,
     };
     let raw_sampler = SamplerSettings {
         filter: false,

@@ -16,7 +16,7 @@ use crate::scene::SignedDistance;
 
 /// Spacing of the points that stand for a finger's face, m; below the thinnest wall of any procedural object.
 const FACE_SPACING_M: f64 = 0.002;
-/// Points within a square of this side stand for each other, m.
+/// Points within a square of this side are neighbours, whose middle says something of the others, m.
 const TILE_M: f64 = 0.010;
 /// Normals read of one contact; larger patches are thinned out.
 const MOST_NORMALS: usize = 24;
@@ -137,6 +137,10 @@ impl FingerFace {
         }
     }
 
+    pub fn gripper(&self) -> &GripperGeometry {
+        &self.gripper
+    }
+
     /// The label of a grasp on a solid.
     pub fn label(
         &self,
@@ -157,7 +161,7 @@ impl FingerFace {
             let opening = gripper.max_opening_m;
             gripper_collides(solid, object_from_gripper, gripper, opening, clearance_m)
         };
-        let Some([first, second]) = self.contacts(solid, object_from_gripper) else {
+        let Some([first, second]) = self.contacts(solid, object_from_gripper, |_| true) else {
             return Label::Fails(Failure::Misses);
         };
         let angle = first.angle_rad.max(second.angle_rad);
@@ -186,26 +190,24 @@ impl FingerFace {
         object_from_gripper: &Pose,
         cone_rad: f64,
     ) -> bool {
-        let close = |side: f64| {
-            let contact = self.close(solid, object_from_gripper, side)?;
-            self.meets(&contact, cone_rad).then_some(contact)
-        };
-        let holds = |first: FaceContact| {
-            let second = close(-1.0)?;
-            Some(self.hold(solid, object_from_gripper, [&first, &second], cone_rad))
-        };
-        close(1.0).and_then(holds).unwrap_or(false)
+        // One finger that does not meet it is enough.
+        let meets = |contact: &FaceContact| self.meets(contact, cone_rad);
+        self.contacts(solid, object_from_gripper, meets)
+            .is_some_and(|[first, second]| {
+                self.hold(solid, object_from_gripper, [&first, &second], cone_rad)
+            })
     }
 
-    /// Both fingers' contacts, with something between them.
+    /// Both fingers' contacts if both count, with something between them.
     fn contacts(
         &self,
         solid: &dyn SignedDistance,
         object_from_gripper: &Pose,
+        counts: impl Fn(&FaceContact) -> bool,
     ) -> Option<[FaceContact; 2]> {
-        let first = self.close(solid, object_from_gripper, 1.0)?;
-        let second = self.close(solid, object_from_gripper, -1.0)?;
-        (width_m(&first, &second) >= LEAST_WIDTH_M).then_some([first, second])
+        let close = |side: f64| self.close(solid, object_from_gripper, side).filter(&counts);
+        let (first, second) = (close(1.0)?, close(-1.0)?);
+        (first.x_m - second.x_m >= LEAST_WIDTH_M).then_some([first, second])
     }
 
     fn hold(
@@ -215,9 +217,8 @@ impl FingerFace {
         [first, second]: [&FaceContact; 2],
         cone_rad: f64,
     ) -> bool {
-        let (width, middle) = (width_m(first, second), 0.5 * (first.x_m + second.x_m));
-        width >= LEAST_WIDTH_M
-            && self.meets(first, cone_rad)
+        let (width, middle) = (first.x_m - second.x_m, 0.5 * (first.x_m + second.x_m));
+        self.meets(first, cone_rad)
             && self.meets(second, cone_rad)
             && faces_meet(first, second, width * cone_rad.tan())
             && !self.palm_collides(solid, object_from_gripper, middle)
@@ -264,15 +265,14 @@ impl FingerFace {
         let (mut travel, mut leader) = (0.0, 0);
         while travel < self.gripper.max_opening_m {
             let met = Met { solid, travel };
-            let measure =
-                |i: usize, limit_m: f64| met.distance(&(places[i] + inwards * travel), limit_m);
+            let measure = |i: usize| met.distance(&(places[i] + inwards * travel), f64::INFINITY);
             // The last leader first: few others can be nearer.
-            bounds[leader] = measure(leader, f64::INFINITY);
+            bounds[leader] = measure(leader);
             let mut nearest = bounds[leader];
             for tile in &self.tiles {
                 let mut ask = |i: usize, bounds: &mut [f64]| {
                     if bounds[i] < nearest {
-                        bounds[i] = measure(i, 2.0 * nearest + 0.0003);
+                        bounds[i] = measure(i);
                         if bounds[i] < nearest {
                             (nearest, leader) = (bounds[i], i);
                         }
@@ -332,12 +332,11 @@ fn tiles(points_m: &[[f64; 2]], recess_m: &[f64]) -> Vec<Tile> {
     }
     let place = |i: usize| Point3::new(recess_m[i], points_m[i][0], points_m[i][1]);
     let tile = |points: Vec<usize>| {
-        let farthest = |from: usize| {
-            let lengths = points.iter().map(|&i| (place(i) - place(from)).norm());
-            lengths.fold(0.0, f64::max)
-        };
+        let sum: Vector3<f64> = points.iter().map(|&i| place(i).coords).sum();
+        let center = Point3::from(sum / points.len() as f64);
+        let off = |i: usize| (place(i) - center).norm();
         let middle = points.iter().copied();
-        let middle = middle.min_by(|&a, &b| farthest(a).total_cmp(&farthest(b)))?;
+        let middle = middle.min_by(|&a, &b| off(a).total_cmp(&off(b)))?;
         let others = points.iter().filter(|&&i| i != middle);
         let others = others.map(|&i| (i, (place(i) - place(middle)).norm()));
         Some(Tile {
@@ -346,10 +345,6 @@ fn tiles(points_m: &[[f64; 2]], recess_m: &[f64]) -> Vec<Tile> {
         })
     };
     by_square.into_values().filter_map(tile).collect()
-}
-
-fn width_m(first: &FaceContact, second: &FaceContact) -> f64 {
-    first.x_m - second.x_m
 }
 
 /// Balls along the longest axis of a box, as thick as its thinnest side.

@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use super::contact::exits_along;
 use super::{
-    BakedField, CandidateSettings, FacingPoints, Grasp, GraspNetwork, GraspTarget, NearSurface,
+    BakedField, CandidateSettings, FacingPoints, FingerFace, Grasp, GraspNetwork, GraspTarget,
+    NearSurface,
 };
 use crate::robot::{cover_held, BallGroup};
 use crate::scene::mesh::SurfaceSampler;
@@ -77,6 +78,8 @@ pub struct ObjectModel {
     /// The part of it close to the object: what the planner's kernels read should be small.
     pub close_distance: Arc<VoxelGrid>,
     pub field: Arc<BakedField>,
+    /// Of the field's gripper.
+    pub face: Arc<FingerFace>,
     /// What was seen of it, where the rest of the mesh is a guess.
     pub seen: Option<Arc<SeenSide>>,
     /// Drawn once, see [`ObjectModel::kept_grasps`]. What is made once here is made on all cores, so never ask for it from
@@ -144,6 +147,7 @@ impl ObjectModel {
             surface: Arc::new(surface),
             close_distance: Arc::new(close_distance),
             field: Arc::new(network.bake(&distance)),
+            face: Arc::new(FingerFace::new(&network.settings().gripper)),
             distance: Arc::new(distance),
             seen: None,
             grasps,
@@ -165,7 +169,7 @@ impl ObjectModel {
         GraspTarget {
             surface,
             seen: self.seen.as_deref(),
-            gripper: &self.field.settings().gripper,
+            face: &self.face,
         }
     }
 

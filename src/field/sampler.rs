@@ -94,7 +94,7 @@ pub struct GraspTarget<'a> {
     pub surface: &'a dyn SignedDistance,
     /// Where the rest of the surface is a guess: both pads must close near what was seen of it.
     pub seen: Option<&'a SeenSide>,
-    pub gripper: &'a GripperGeometry,
+    pub face: &'a FingerFace,
 }
 
 /// A pad that closes farther than this from what was seen of an object closes on a guess, m. Chosen on validation objects
@@ -209,29 +209,21 @@ pub fn judge_grasp(
 struct Filter<'a> {
     target: &'a GraspTarget<'a>,
     settings: &'a SamplerSettings,
-    face: Option<FingerFace>,
 }
 
 impl<'a> Filter<'a> {
     fn new(target: &'a GraspTarget<'a>, settings: &'a SamplerSettings) -> Self {
-        let with_faces = settings.filter && settings.face_cone_deg > 0.0;
-        Self {
-            target,
-            settings,
-            face: with_faces.then(|| FingerFace::new(target.gripper)),
-        }
+        Self { target, settings }
     }
 
     /// Closes the gripper on the object there; `None` if the filter drops the grasp.
     fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Grasp> {
-        let GraspTarget {
-            surface, gripper, ..
-        } = *self.target;
+        let GraspTarget { surface, face, .. } = *self.target;
         // Cheapest first: what is drawn from the shape alone mostly collides.
         if !energy.is_finite() || self.settings.filter && self.collides(object_from_gripper) {
             return None;
         }
-        let closing = close_gripper(surface, object_from_gripper, gripper);
+        let closing = close_gripper(surface, object_from_gripper, face.gripper());
         let keep = !self.settings.filter || self.holds(object_from_gripper, &closing);
         keep.then(|| Grasp {
             object_from_gripper: *object_from_gripper,
@@ -244,9 +236,10 @@ impl<'a> Filter<'a> {
     fn collides(&self, object_from_gripper: &Pose) -> bool {
         let GraspTarget {
             surface,
-            gripper,
+            face,
             seen,
         } = *self.target;
+        let gripper = face.gripper();
         let clearance_m = -self.settings.tolerance_m;
         let clearance_m = seen.map_or(clearance_m, |_| clearance_m.max(GUESS_CLEARANCE_M));
         let opening_m = gripper.max_opening_m;
@@ -263,15 +256,14 @@ impl<'a> Filter<'a> {
     fn holds(&self, object_from_gripper: &Pose, closing: &Closing) -> bool {
         let GraspTarget {
             surface,
-            gripper,
+            face,
             seen,
         } = *self.target;
-        let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, gripper);
+        let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, face.gripper());
         let cone_rad = self.settings.face_cone_deg.to_radians();
-        let closes = |face: &FingerFace| face.closes_well(surface, object_from_gripper, cone_rad);
         closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
             && seen.is_none_or(on_seen)
-            && self.face.as_ref().is_none_or(closes)
+            && (cone_rad <= 0.0 || face.closes_well(surface, object_from_gripper, cone_rad))
     }
 }
 

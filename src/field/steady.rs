@@ -17,16 +17,15 @@ const CORNERS: [[f64; 2]; 4] = [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.
 /// Whether the fingers' faces also close well on the object where the gripper stands `off_m` off, across its approach and along it
 /// at once, each way.
 pub fn holds_around(object: &ObjectModel, object_from_gripper: &Pose, off_m: f64) -> bool {
-    let face = FingerFace::new(&object.field.settings().gripper);
-    holds_at_corners(&object.near_surface(0.0), &face, object_from_gripper, off_m)
+    let surface = object.near_surface(0.0);
+    holds_at_corners(&surface, &object.face, object_from_gripper, off_m)
 }
 
 /// Measures [`Grasp::steady`] of grasps.
 pub fn measure_steadiness(object: &ObjectModel, off_m: f64, grasps: &mut [Grasp]) {
-    let face = FingerFace::new(&object.field.settings().gripper);
     let surface = object.near_surface(0.0);
     grasps.par_iter_mut().for_each(|grasp| {
-        grasp.steady = holds_at_corners(&surface, &face, &grasp.object_from_gripper, off_m);
+        grasp.steady = holds_at_corners(&surface, &object.face, &grasp.object_from_gripper, off_m);
     });
 }
 
