@@ -128,7 +128,6 @@ fn the_grasp_energy_moves_the_end_and_only_where_it_may() {
         observe: &mut |_| ControlFlow::Continue(()),
         candidates: Vec::new(),
         unchecked: Vec::new(),
-        check_is_due: false,
         steps: 0,
     };
     annealed_langevin(&mut run, &mut particles).unwrap();

@@ -44,8 +44,6 @@ pub struct Run<'a, R: Rng> {
     pub candidates: Vec<Candidate>,
     /// Shorter ones that the fine check has not seen, each shorter than the one before.
     pub unchecked: Vec<Candidate>,
-    /// Whether those are checked beside the next step.
-    pub check_is_due: bool,
     /// Steps of all particles.
     pub steps: u32,
 }
@@ -71,8 +69,14 @@ impl<R: Rng> Run<'_, R> {
         best.map_or(f32::INFINITY, Candidate::duration_s)
     }
 
-    /// One step of every living particle; beside it the fine check, if it is due.
-    pub(super) fn advance(&mut self, particles: &mut [Particle], pass: Pass, level: Level) {
+    /// One step of every living particle; beside it the fine check of what is on offer, if that is due.
+    pub(super) fn advance(
+        &mut self,
+        particles: &mut [Particle],
+        pass: Pass,
+        level: Level,
+        check_is_due: bool,
+    ) {
         let stepper = Stepper {
             objective: self.objective,
             goals: self.goals,
@@ -87,7 +91,7 @@ impl<R: Rng> Run<'_, R> {
             each_part(workspaces, particles, &|part, ws| stepper.advance(part, ws));
         };
         let (check, unchecked) = (&mut *self.check, &mut self.unchecked);
-        if std::mem::take(&mut self.check_is_due) && !unchecked.is_empty() {
+        if check_is_due && !unchecked.is_empty() {
             let candidates = &mut self.candidates;
             rayon::join(step, || check_offers(check, unchecked, candidates));
         } else {
@@ -150,10 +154,11 @@ pub fn annealed_langevin<R: Rng>(
         }
     }
     let (mut stalled, mut last_best) = (0, run.best_duration_s());
+    let mut check_is_due = false;
     for iteration in 0..settings.max_iterations {
         let share = iteration as f32 / settings.max_iterations as f32;
         run.report(iteration, share)?;
-        run.advance(particles, Pass::Anneal, settings.level(share));
+        run.advance(particles, Pass::Anneal, settings.level(share), check_is_due);
         // What the check has refused is no progress.
         last_best = last_best.max(run.best_duration_s());
         for particle in particles.iter_mut().filter(|p| p.alive) {
@@ -174,7 +179,7 @@ pub fn annealed_langevin<R: Rng>(
         } else if last_best.is_finite() {
             stalled += 1;
         }
-        run.check_is_due = stalled > 0 || (iteration + 1) % CHECK_PERIOD == 0;
+        check_is_due = stalled > 0 || (iteration + 1) % CHECK_PERIOD == 0;
         if iteration >= settings.min_iterations && stalled >= settings.patience {
             break;
         }

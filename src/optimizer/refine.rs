@@ -60,7 +60,7 @@ pub fn refine<R: Rng>(run: &mut Run<'_, R>, particles: &mut [Particle]) -> Resul
                 start.lead_in(&mut particle.spline, f64::from(particle.spacing_s));
             }
         }
-        run.advance(particles, Pass::Refine, Level::END);
+        run.advance(particles, Pass::Refine, Level::END, false);
         refined.retain_mut(|progress| {
             let particle = &mut particles[progress.index];
             if particle.feasible && particle.duration_s < GAIN * progress.duration_s {

@@ -190,7 +190,6 @@ impl Solver<'_, '_> {
             observe: &mut observe,
             candidates: Vec::new(),
             unchecked: Vec::new(),
-            check_is_due: false,
             steps: 0,
         };
         let start = Instant::now();
