@@ -10,7 +10,7 @@ mod surface;
 use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
 
 pub use render::render;
-use surface::{Form, Surface};
+use surface::{Form, Ray, Surface, Tree};
 
 use crate::geometry::Pose;
 use crate::robot::{GripperGeometry, RobotError, RobotModel};
@@ -128,6 +128,18 @@ impl PictureScene {
             let lowest = self.solids[first..].iter().map(|s| s.bounds().0.z);
             *ground = lowest.fold(*ground, f32::min);
         }
+    }
+
+    /// How many points are hidden from an eye.
+    pub fn hidden(&self, points_m: &[Point3<f64>], eye_m: &Point3<f32>) -> usize {
+        let tree = Tree::new(self.solids.clone());
+        let is_hidden = |point: &&Point3<f64>| {
+            let origin: Point3<f32> = point.cast();
+            let way = eye_m - origin;
+            let direction = way.normalize();
+            tree.is_blocked(&Ray { origin, direction }, way.norm())
+        };
+        points_m.iter().filter(is_hidden).count()
     }
 
     /// Adds all objects of a scene; the one named `target` in its own colour.

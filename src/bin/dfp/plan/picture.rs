@@ -92,35 +92,12 @@ pub fn save(
 
 /// The camera that has the fewest points of the path behind obstacles.
 fn clearest_view(picture: &PictureScene, scene: &Scene, path_m: &[Point3<f64>]) -> Camera {
-    let cameras = AZIMUTHS_RAD.map(|azimuth| Camera::around(picture, azimuth, ELEVATION_RAD));
-    let hidden = |camera: &Camera| {
-        let eye: Point3<f64> = camera.eye_m.cast();
-        let is_hidden = |point: &&Point3<f64>| scene.objects.iter().any(|o| blocks(o, point, &eye));
-        path_m.iter().filter(is_hidden).count()
-    };
-    let [first, others @ ..] = cameras;
-    // Of equals the first.
-    others.into_iter().fold(first, |best, camera| {
-        match hidden(&camera) < hidden(&best) {
-            true => camera,
-            false => best,
-        }
-    })
-}
-
-/// Whether an obstacle is in the way from a point to the eye.
-fn blocks(object: &SceneObject, from: &Point3<f64>, eye: &Point3<f64>) -> bool {
-    const LEAST_STEP_M: f64 = 0.005;
-    let (way, mut travel) = (eye - from, 0.0);
-    let length = way.norm();
-    while travel < length {
-        let distance = object.distance(&(from + way * (travel / length)));
-        if distance <= 0.0 {
-            return true;
-        }
-        travel += distance.max(LEAST_STEP_M);
-    }
-    false
+    let mut obstacles = PictureScene::new();
+    obstacles.add_scene(scene, None);
+    let mut cameras = AZIMUTHS_RAD.map(|azimuth| Camera::around(picture, azimuth, ELEVATION_RAD));
+    // Stable: of equals the first.
+    cameras.sort_by_cached_key(|camera| obstacles.hidden(path_m, &camera.eye_m));
+    cameras[0]
 }
 
 /// Adds the request's obstacles and the object to be grasped.
