@@ -37,24 +37,18 @@ fn mesh(c: &mut Criterion) {
             .collect();
         let mut group = c.benchmark_group(format!("cup of {} triangles", mesh.triangles.len()));
         group.throughput(Throughput::Elements(POINTS as u64));
-        group.bench_function("nearest", |b| {
-            b.iter(|| {
-                let found = near.iter().map(|p| surface.nearest(p, f64::INFINITY));
-                found
-                    .flatten()
-                    .map(|(distance, _, _)| distance)
-                    .sum::<f64>()
-            })
-        });
-        group.bench_function("nearest, within what is known", |b| {
-            b.iter(|| {
-                let found = near.iter().map(|p| surface.nearest(p, NEAR_M));
-                found
-                    .flatten()
-                    .map(|(distance, _, _)| distance)
-                    .sum::<f64>()
-            })
-        });
+        let limits = [
+            ("nearest", f64::INFINITY),
+            ("nearest, within what is known", NEAR_M),
+        ];
+        for (name, limit_m) in limits {
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    let found = near.iter().flat_map(|p| surface.nearest(p, limit_m));
+                    found.map(|(distance, _, _)| distance).sum::<f64>()
+                })
+            });
+        }
         group.bench_function("nearest, parry", |b| {
             b.iter(|| {
                 let places = near
@@ -70,7 +64,12 @@ fn mesh(c: &mut Criterion) {
         });
         let object = ObjectModel::from_mesh("cup", mesh.clone(), &network).expect("a cup");
         let grasps = sample_grasps(&object, &SamplerSettings::default(), 200, 0);
-        let face = FingerFace::new(&network.settings().gripper);
+        let gripper = &network.settings().gripper;
+        group.throughput(Throughput::Elements(1));
+        group.bench_function("finger's face", |b| {
+            b.iter(|| FingerFace::new(black_box(gripper)))
+        });
+        let face = FingerFace::new(gripper);
         group.throughput(Throughput::Elements(grasps.len() as u64));
         group.bench_function("fingers closed", |b| {
             b.iter(|| {
