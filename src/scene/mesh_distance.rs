@@ -2,8 +2,8 @@
 //!
 //! One order of the triangles serves two trees: that of the nearest triangle ([`super::triangle_tree`]) and that of the winding
 //! number (a far node acts as one dipole; Barill et al. 2018, "Fast winding numbers for soups and clouds", first order).
-//! The winding number is 1 inside and 0 outside a closed mesh and varies smoothly across holes, so the sign stays sensible for meshes that are not watertight, and overlapping closed
-//! parts count as their union.
+//! The winding number is 1 inside and 0 outside a closed mesh and varies smoothly across holes, so the sign stays sensible for
+//! meshes that are not watertight, and overlapping closed parts count as their union.
 
 use std::sync::{Arc, OnceLock};
 
