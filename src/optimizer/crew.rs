@@ -9,6 +9,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 use super::objective::Workspace;
 use super::particle::Particle;
+use super::processors::Processors;
 use crate::robot::RobotModel;
 
 /// More threads than this would mostly wait for one another.
@@ -26,14 +27,24 @@ pub struct Crew {
 #[derive(Clone)]
 pub struct Threads {
     /// Of its own, since the common one may be busy with an object for a while. None: the system gives none.
-    pool: Option<Arc<ThreadPool>>,
+    pool: Option<Arc<Pool>>,
+}
+
+struct Pool {
+    threads: ThreadPool,
+    processors: Option<Processors>,
 }
 
 impl Threads {
     /// Does something on one of them, and waits for it.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match &self.pool {
-            Some(pool) => pool.install(work),
+            Some(pool) => pool.threads.install(|| {
+                if let Some(processors) = &pool.processors {
+                    processors.leave_this_one();
+                }
+                work()
+            }),
             None => work(),
         }
     }
@@ -48,16 +59,21 @@ impl Crew {
             some => some,
         };
         let builder = ThreadPoolBuilder::new().num_threads(threads);
-        let pool = builder.thread_name(|n| format!("plan {n}")).build().ok();
+        let pool = builder.thread_name(|n| format!("plan {n}")).build();
+        let pool = pool.ok().map(|threads| {
+            let processors = Processors::of(&threads);
+            Arc::new(Pool {
+                threads,
+                processors,
+            })
+        });
         let parts = match threads {
             1 => 1,
             _ => PARTS * threads,
         };
         Self {
             workspaces: (0..parts).map(|_| Workspace::new(robot)).collect(),
-            threads: Threads {
-                pool: pool.map(Arc::new),
-            },
+            threads: Threads { pool },
         }
     }
 

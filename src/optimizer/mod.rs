@@ -18,6 +18,7 @@ mod normal_equations;
 mod objective;
 mod particle;
 mod path_rules;
+mod processors;
 mod refine;
 mod settings;
 mod step;
