@@ -242,7 +242,8 @@ fn whole_fingers_close_on_a_mesh_as_on_the_solid_it_was_made_of() {
         let model = ObjectModel::from_mesh(object.name(), mesh, &network).unwrap();
         let surface = model.near_surface(0.0);
         let closes = |solid: &dyn SignedDistance| {
-            let on = |grasp: &&Isometry3<f64>| face.closes_well(solid, grasp, cone_rad);
+            let on =
+                |grasp: &&Isometry3<f64>| face.holding_contacts(solid, grasp, cone_rad).is_some();
             grasps.iter().filter(on).count()
         };
         let (on_solid, on_mesh) = (closes(&object.solid), closes(&surface));
@@ -254,7 +255,7 @@ fn whole_fingers_close_on_a_mesh_as_on_the_solid_it_was_made_of() {
         // Half a metre beside them there is nothing to close on.
         let beside = |grasp: &Isometry3<f64>| {
             let away = grasp * Translation3::new(0.0, 0.5, 0.0);
-            face.closes_well(&surface, &away, cone_rad)
+            face.holding_contacts(&surface, &away, cone_rad).is_some()
         };
         assert!(!grasps.iter().any(beside));
     }

@@ -134,6 +134,30 @@ fn sign_survives_a_hole_and_inside_out_triangles() {
     assert!((distance.distance(&Point3::origin()) + 0.02).abs() < 1e-12);
 }
 
+#[test]
+fn volume_and_middle_of_a_box_anywhere_inside_out_and_without_a_side() {
+    let shift = [0.3, -0.2, 0.1];
+    let mut mesh = TriangleMesh::cuboid(HALF);
+    for vertex in &mut mesh.vertices {
+        *vertex = [0, 1, 2].map(|a| vertex[a] + shift[a]);
+    }
+    let whole = 8.0 * HALF.iter().product::<f64>();
+    let is_whole = |mesh: &TriangleMesh| {
+        let (volume, middle) = mesh.volume_and_middle().unwrap();
+        (volume / whole - 1.0).abs() < 1e-12 && (middle - Point3::from(shift)).norm() < 1e-12
+    };
+    assert!(is_whole(&mesh));
+    let mut inverted = mesh.clone();
+    inverted.triangles.iter_mut().for_each(|t| t.swap(0, 1));
+    assert!(is_whole(&inverted));
+    // The last side is that of +z; the middle of the pyramid under it lies three quarters of the way to it.
+    mesh.triangles.truncate(10);
+    let (volume, middle) = mesh.volume_and_middle().unwrap();
+    assert!((volume / whole - 5.0 / 6.0).abs() < 1e-12);
+    assert!((middle.z - (shift[2] - 0.75 * HALF[2] / 5.0)).abs() < 1e-12);
+    assert_eq!(TriangleMesh::default().volume_and_middle(), None);
+}
+
 /// A sphere of 20k triangles, so that the far-field approximation of the winding number is at work.
 fn sphere_mesh(radius: f64, rings: u32) -> TriangleMesh {
     let mut mesh = TriangleMesh::default();

@@ -13,7 +13,7 @@ use super::metrics::{coverage, earth_movers_distance, PoseCost};
 use super::procedural::Category;
 use super::subject::Subject;
 use crate::field::contact::gripper_collides;
-use crate::field::{select_grasps, Grasp, GraspTarget, ObjectError, SamplerSettings};
+use crate::field::{select_grasps, Grasp, GraspTarget, ObjectError, SamplerSettings, Weight};
 use crate::field::{FingerFace, Label, LabelLimits};
 use crate::geometry::Pose;
 use crate::robot::GripperGeometry;
@@ -203,6 +203,7 @@ pub fn evaluate_object(
         surface: &surface,
         seen: object.seen_side.as_deref(),
         face: &face,
+        weight: Weight::of(&object.seen),
     };
     let raw_sampler = SamplerSettings {
         filter: false,

@@ -4,12 +4,12 @@
 //! fork's edge between two points, or a handle that meets the finger above its pad, is not missed.
 
 use std::collections::BTreeMap;
-use std::f64::consts::TAU;
 
 use nalgebra::{Point3, Vector3};
 use serde::{Deserialize, Serialize};
 
 use super::contact::{box_collides, gripper_collides, Met, CONTACT_BAND_M, LEAST_STEP_M, STOP_M};
+use super::face_contacts::{Contacts, FaceContact};
 use crate::geometry::Pose;
 use crate::robot::{GripperBox, GripperGeometry};
 use crate::scene::SignedDistance;
@@ -20,8 +20,6 @@ const FACE_SPACING_M: f64 = 0.002;
 const TILE_M: f64 = 0.010;
 /// Normals read of one contact; larger patches are thinned out.
 const MOST_NORMALS: usize = 24;
-/// Directions in which hulls of contacts are compared.
-const HULL_DIRECTIONS: usize = 24;
 /// What lies between the pads of a closed gripper is at least this thick, m.
 const LEAST_WIDTH_M: f64 = 0.0005;
 /// Overlap with the open gripper above which a grasp surely fails, m.
@@ -94,17 +92,6 @@ struct Tile {
     others: Vec<(usize, f64)>,
 }
 
-/// Where a finger's face meets the solid.
-#[derive(Debug, Clone)]
-struct FaceContact {
-    /// Place of the face along the closing axis, gripper frame, m.
-    x_m: f64,
-    /// Between the surface's normal and the closing axis, rad.
-    angle_rad: f64,
-    /// Touching points (y, z), gripper frame, m.
-    patch_m: Vec<[f64; 2]>,
-}
-
 impl FingerFace {
     /// The face of the gripper's fingers, from where they leave the palm to the tip.
     pub fn new(gripper: &GripperGeometry) -> Self {
@@ -161,16 +148,11 @@ impl FingerFace {
             let opening = gripper.max_opening_m;
             gripper_collides(solid, object_from_gripper, gripper, opening, clearance_m)
         };
-        let Some([first, second]) = self.contacts(solid, object_from_gripper, |_| true) else {
+        let Some(contacts) = self.contacts(solid, object_from_gripper) else {
             return Label::Fails(Failure::Misses);
         };
-        let angle = first.angle_rad.max(second.angle_rad);
-        let holds = self.hold(
-            solid,
-            object_from_gripper,
-            [&first, &second],
-            limits.hold_cone_rad,
-        );
+        let angle = contacts.angle_rad();
+        let holds = self.hold(solid, object_from_gripper, &contacts, limits.hold_cone_rad);
         if holds && room > limits.clearance_m && !collides(limits.clearance_m) {
             Label::Holds
         } else if collides(-SURE_OVERLAP_M) {
@@ -182,45 +164,52 @@ impl FingerFace {
         }
     }
 
-    /// Whether the closing fingers alone make a grasp that holds inside a cone; whether the open gripper fits is not asked, so
-    /// distances may be lower bounds where they are large.
-    pub fn closes_well(
+    /// The contacts of the closing fingers if they alone make a grasp that holds inside a cone; whether the open gripper fits is not
+    /// asked, so distances may be lower bounds where they are large.
+    pub fn holding_contacts(
         &self,
         solid: &dyn SignedDistance,
         object_from_gripper: &Pose,
         cone_rad: f64,
-    ) -> bool {
+    ) -> Option<Contacts> {
         // One finger that does not meet it is enough.
         let meets = |contact: &FaceContact| self.meets(contact, cone_rad);
-        self.contacts(solid, object_from_gripper, meets)
-            .is_some_and(|[first, second]| {
-                self.hold(solid, object_from_gripper, [&first, &second], cone_rad)
-            })
+        self.contacts_if(solid, object_from_gripper, meets)
+            .filter(|contacts| self.hold(solid, object_from_gripper, contacts, cone_rad))
+    }
+
+    /// The contacts of the closing fingers, whether they hold or not; `None` where a finger closes on nothing.
+    pub fn contacts(
+        &self,
+        solid: &dyn SignedDistance,
+        object_from_gripper: &Pose,
+    ) -> Option<Contacts> {
+        self.contacts_if(solid, object_from_gripper, |_| true)
     }
 
     /// Both fingers' contacts if both count, with something between them.
-    fn contacts(
+    fn contacts_if(
         &self,
         solid: &dyn SignedDistance,
         object_from_gripper: &Pose,
         counts: impl Fn(&FaceContact) -> bool,
-    ) -> Option<[FaceContact; 2]> {
+    ) -> Option<Contacts> {
         let close = |side: f64| self.close(solid, object_from_gripper, side).filter(&counts);
         let (first, second) = (close(1.0)?, close(-1.0)?);
-        (first.x_m - second.x_m >= LEAST_WIDTH_M).then_some([first, second])
+        (first.x_m - second.x_m >= LEAST_WIDTH_M).then_some(Contacts([first, second]))
     }
 
     fn hold(
         &self,
         solid: &dyn SignedDistance,
         object_from_gripper: &Pose,
-        [first, second]: [&FaceContact; 2],
+        Contacts([first, second]): &Contacts,
         cone_rad: f64,
     ) -> bool {
         let (width, middle) = (first.x_m - second.x_m, 0.5 * (first.x_m + second.x_m));
         self.meets(first, cone_rad)
             && self.meets(second, cone_rad)
-            && faces_meet(first, second, width * cone_rad.tan())
+            && first.meets(second, width * cone_rad.tan())
             && !self.palm_collides(solid, object_from_gripper, middle)
     }
 
@@ -359,18 +348,4 @@ fn inner_balls(part: &GripperBox) -> Vec<(Point3<f64>, f64)> {
         centre
     };
     (0..count).map(|i| (place(i), radius)).collect()
-}
-
-/// Whether the hulls of both contacts, seen along the closing axis, come within `slack_m` of each other.
-///
-/// The hull and not the points: a pad inside a bowl rests on its two edges, the other pad meets the wall between them.
-/// Convex sets are apart by the largest gap over all directions.
-fn faces_meet(first: &FaceContact, second: &FaceContact, slack_m: f64) -> bool {
-    (0..HULL_DIRECTIONS).all(|i| {
-        let (sine, cosine) = (TAU * i as f64 / HULL_DIRECTIONS as f64).sin_cos();
-        let along = |p: &[f64; 2]| p[0] * cosine + p[1] * sine;
-        let far_end = first.patch_m.iter().map(along).fold(f64::MIN, f64::max);
-        let near_end = second.patch_m.iter().map(along).fold(f64::MAX, f64::min);
-        near_end - far_end <= slack_m
-    })
 }

@@ -9,6 +9,8 @@ mod clearance;
 pub mod contact;
 mod decoder;
 mod encoder;
+mod face_contacts;
+mod filter;
 pub mod finger_face;
 pub mod igso3;
 mod lookup;
@@ -19,6 +21,7 @@ pub mod schedule;
 pub mod settings;
 mod steady;
 pub mod store;
+mod turning;
 pub mod weights;
 
 #[cfg(feature = "torch")]
@@ -26,17 +29,19 @@ pub mod network;
 
 pub use baked::BakedField;
 pub use candidates::{CandidateSettings, FacingPoints};
+pub use face_contacts::Contacts;
+pub use filter::{judge_grasp, GraspTarget};
 pub use finger_face::{Failure, FingerFace, Label, LabelLimits};
 pub use near::NearSurface;
 pub use object::{KeptGrasps, ObjectError, ObjectModel};
 pub use sampler::{
-    final_energies, judge_grasp, sample_grasps, sample_poses, select_grasps, Grasp, GraspTarget,
-    SamplerSettings,
+    final_energies, sample_grasps, sample_poses, select_grasps, Grasp, SamplerSettings,
 };
 pub use schedule::NoiseSchedule;
 pub use settings::FieldSettings;
 pub use steady::{holds_around, measure_steadiness};
 pub use store::{ObjectStore, StoreError, StoredObject};
+pub use turning::Weight;
 pub use weights::{GraspNetwork, WeightsError};
 
 /// A scalar field over gripper poses, low where a grasp holds.

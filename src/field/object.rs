@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::contact::exits_along;
 use super::{
     BakedField, CandidateSettings, FacingPoints, FingerFace, Grasp, GraspNetwork, GraspTarget,
-    NearSurface,
+    NearSurface, Weight,
 };
 use crate::robot::{cover_held, BallGroup};
 use crate::scene::mesh::SurfaceSampler;
@@ -80,6 +80,8 @@ pub struct ObjectModel {
     pub field: Arc<BakedField>,
     /// Of the field's gripper.
     pub face: Arc<FingerFace>,
+    /// `None` where the mesh encloses nothing.
+    pub weight: Option<Weight>,
     /// What was seen of it, where the rest of the mesh is a guess.
     pub seen: Option<Arc<SeenSide>>,
     /// Drawn once, see [`ObjectModel::kept_grasps`]. What is made once here is made on all cores, so never ask for it from
@@ -143,6 +145,7 @@ impl ObjectModel {
         );
         Self {
             name,
+            weight: Weight::of(&mesh),
             mesh,
             surface: Arc::new(surface),
             close_distance: Arc::new(close_distance),
@@ -170,6 +173,7 @@ impl ObjectModel {
             surface,
             seen: self.seen.as_deref(),
             face: &self.face,
+            weight: self.weight,
         }
     }
 

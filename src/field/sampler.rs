@@ -9,13 +9,10 @@ use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::contact::{close_gripper, gripper_collides, Closing};
-use super::finger_face::FingerFace;
+use super::filter::{Filter, GraspTarget};
 use super::object::ObjectModel;
 use super::{BakedField, EnergyField};
 use crate::geometry::Pose;
-use crate::robot::GripperGeometry;
-use crate::scene::{SeenSide, SignedDistance};
 
 /// A grasp that the field proposes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,6 +54,9 @@ pub struct SamplerSettings {
     pub contact_cone_deg: f64,
     /// The filter closes the fingers' whole faces too, inside this half angle, deg; 0: the pads alone, which is quicker.
     pub face_cone_deg: f64,
+    /// Largest torque of the object's weight that the filter lets pass, as a multiple of what friction on the contacts of the fingers'
+    /// faces resists if they press evenly ([`Weight::turning`]); 0: any.
+    pub turning: f64,
     /// How far the gripper's surface may overlap the object before the filter counts it as touching, m. A guessed surface is kept off
     /// by a millimetre at least.
     pub tolerance_m: f64,
@@ -80,6 +80,7 @@ impl Default for SamplerSettings {
             filter: true,
             contact_cone_deg: 20.0,
             face_cone_deg: 0.0,
+            turning: 1.5,
             tolerance_m: 0.001,
             distinct_m: 0.004,
             distinct_rad: 0.1,
@@ -87,21 +88,6 @@ impl Default for SamplerSettings {
         }
     }
 }
-
-/// What grasps are filtered against.
-#[derive(Clone, Copy)]
-pub struct GraspTarget<'a> {
-    pub surface: &'a dyn SignedDistance,
-    /// Where the rest of the surface is a guess: both pads must close near what was seen of it.
-    pub seen: Option<&'a SeenSide>,
-    pub face: &'a FingerFace,
-}
-
-/// A pad that closes farther than this from what was seen of an object closes on a guess, m. Chosen on validation objects
-/// (docs/DATA.md, "One side only").
-const SEEN_CONTACT_M: f64 = 0.012;
-/// Air that an open gripper keeps from a guessed surface at least, m.
-const GUESS_CLEARANCE_M: f64 = 0.001;
 
 /// Poses that one task anneals.
 const CHUNK: usize = 64;
@@ -192,98 +178,6 @@ pub fn final_energies(field: &BakedField, settings: &SamplerSettings, poses: &[P
         .zip(energy.par_chunks_mut(CHUNK))
         .for_each(|(poses, energy)| field.energies(poses, last.clamp(0.0, 1.0), energy));
     energy
-}
-
-/// A pose as a grasp of the object, if the filter of `settings` lets it pass.
-pub fn judge_grasp(
-    object: &ObjectModel,
-    settings: &SamplerSettings,
-    object_from_gripper: &Pose,
-    energy: f32,
-) -> Option<Grasp> {
-    let surface = object.near_surface(0.0);
-    Filter::new(&object.target(&surface), settings).judge(object_from_gripper, energy)
-}
-
-/// What samples must pass.
-struct Filter<'a> {
-    target: &'a GraspTarget<'a>,
-    settings: &'a SamplerSettings,
-}
-
-impl<'a> Filter<'a> {
-    fn new(target: &'a GraspTarget<'a>, settings: &'a SamplerSettings) -> Self {
-        Self { target, settings }
-    }
-
-    /// Closes the gripper on the object there; `None` if the filter drops the grasp.
-    fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Grasp> {
-        let GraspTarget { surface, face, .. } = *self.target;
-        // Cheapest first: what is drawn from the shape alone mostly collides.
-        if !energy.is_finite() || self.settings.filter && self.collides(object_from_gripper) {
-            return None;
-        }
-        let closing = close_gripper(surface, object_from_gripper, face.gripper());
-        let keep = !self.settings.filter || self.holds(object_from_gripper, &closing);
-        keep.then(|| Grasp {
-            object_from_gripper: *object_from_gripper,
-            energy,
-            width_m: closing.width_m().unwrap_or(0.0).max(0.0),
-            steady: false,
-        })
-    }
-
-    fn collides(&self, object_from_gripper: &Pose) -> bool {
-        let GraspTarget {
-            surface,
-            face,
-            seen,
-        } = *self.target;
-        let gripper = face.gripper();
-        let clearance_m = -self.settings.tolerance_m;
-        let clearance_m = seen.map_or(clearance_m, |_| clearance_m.max(GUESS_CLEARANCE_M));
-        let opening_m = gripper.max_opening_m;
-        gripper_collides(
-            surface,
-            object_from_gripper,
-            gripper,
-            opening_m,
-            clearance_m,
-        )
-    }
-
-    /// Both pads meet the object squarely, its seen side if it has one, and so do the fingers' faces if they are asked for.
-    fn holds(&self, object_from_gripper: &Pose, closing: &Closing) -> bool {
-        let GraspTarget {
-            surface,
-            face,
-            seen,
-        } = *self.target;
-        let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, face.gripper());
-        let cone_rad = self.settings.face_cone_deg.to_radians();
-        closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
-            && seen.is_none_or(on_seen)
-            && (cone_rad <= 0.0 || face.closes_well(surface, object_from_gripper, cone_rad))
-    }
-}
-
-/// Whether both closed pads lie near points that were seen.
-fn closes_on_seen(
-    seen: &SeenSide,
-    object_from_gripper: &Pose,
-    closing: &Closing,
-    gripper: &GripperGeometry,
-) -> bool {
-    let half_width_m = 0.5 * gripper.pad_width_m;
-    closing.contacts.iter().flatten().all(|contact| {
-        let low = Vector3::new(
-            contact.x_m,
-            -half_width_m,
-            gripper.tip_m - gripper.pad_length_m,
-        );
-        let high = Vector3::new(contact.x_m, half_width_m, gripper.tip_m);
-        seen.distance_to_box(object_from_gripper, &low, &high) < SEEN_CONTACT_M
-    })
 }
 
 /// Best first, without near twins. A half turn about the approach axis swaps the fingers and is the same grasp.

@@ -37,7 +37,8 @@ fn holds_at_corners(
 ) -> bool {
     CORNERS.iter().all(|[y, z]| {
         let moved = object_from_gripper * Translation3::new(0.0, y * off_m, z * off_m);
-        face.closes_well(surface, &moved, CONE_DEG.to_radians())
+        face.holding_contacts(surface, &moved, CONE_DEG.to_radians())
+            .is_some()
     })
 }
 
@@ -66,7 +67,7 @@ mod tests {
                 ),
             )
         };
-        let holds = |pose: &Pose| face.closes_well(&block, pose, 0.5);
+        let holds = |pose: &Pose| face.holding_contacts(&block, pose, 0.5).is_some();
         let holds_off = |pose: &Pose| holds_at_corners(&block, &face, pose, 0.001);
         let (deep, edge) = (reaching(0.015), reaching(0.0005));
         assert!(holds(&deep) && holds_off(&deep));

@@ -21,7 +21,7 @@ use crate::geometry::Pose;
 use crate::scene::{MeshDistance, MeshError, SeenSide, TriangleMesh, VoxelGrid};
 
 /// Raised by every change of the prepared file.
-const FORMAT: &str = "dfp prepared object 4";
+const FORMAT: &str = "dfp prepared object 5";
 const FORMAT_KEY: &str = "format";
 const MESH_KEY: &str = "mesh";
 const WEIGHTS_KEY: &str = "weights";

@@ -222,6 +222,22 @@ impl TriangleMesh {
         (low, high)
     }
 
+    /// Volume [m^3] that the surface encloses, and its centre [m]; `None` where it encloses nothing. Holes are closed towards the
+    /// vertices' middle, and triangles may all be inside out.
+    pub fn volume_and_middle(&self) -> Option<(f64, Point3<f64>)> {
+        let of_vertices = self.vertices.iter().map(|v| nalgebra::Vector3::from(*v));
+        let apex = of_vertices.sum::<nalgebra::Vector3<f64>>() / self.vertices.len().max(1) as f64;
+        let (mut volume, mut moment) = (0.0, nalgebra::Vector3::zeros());
+        for triangle in &self.triangles {
+            // A tetrahedron; those of surfaces that face the apex count as negative.
+            let [a, b, c] = self.corners(triangle).map(|corner| corner - apex);
+            let part = a.dot(&b.cross(&c)) / 6.0;
+            volume += part;
+            moment += part * (a + b + c) / 4.0;
+        }
+        (volume != 0.0).then(|| (volume.abs(), Point3::from(apex + moment / volume)))
+    }
+
     /// Corners of a triangle, m.
     pub fn corners(&self, triangle: &[u32; 3]) -> [nalgebra::Vector3<f64>; 3] {
         triangle.map(|i| nalgebra::Vector3::from(self.vertices[i as usize]))

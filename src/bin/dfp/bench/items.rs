@@ -11,7 +11,7 @@ use diffusion_field_planner::field::{GraspNetwork, ObjectModel};
 use diffusion_field_planner::geometry::Pose;
 use diffusion_field_planner::planner::prepare_grasps;
 use diffusion_field_planner::scene::{Scene, TriangleMesh};
-use nalgebra::{Point3, UnitQuaternion, Vector3};
+use nalgebra::{UnitQuaternion, Vector3};
 
 /// Grasps that show whether a scene leaves room for the hand.
 const HOLDS: usize = 200;
@@ -148,7 +148,10 @@ impl Item {
         const DIRECTIONS: usize = 24;
         let ground = self.lowest_m(rotation) + TOUCHING_M;
         let feet: Vec<Vector3<f64>> = self.turned(rotation).filter(|v| v.z < ground).collect();
-        let middle = rotation * self.middle_of_volume();
+        let Some((_, middle)) = self.mesh.volume_and_middle() else {
+            return false;
+        };
+        let middle = rotation * middle;
         (0..DIRECTIONS).all(|k| {
             let angle = std::f64::consts::TAU * k as f64 / DIRECTIONS as f64;
             let way = Vector3::new(angle.cos(), angle.sin(), 0.0);
@@ -156,19 +159,7 @@ impl Item {
                 .iter()
                 .map(|f| f.dot(&way))
                 .fold(f64::NEG_INFINITY, f64::max);
-            reach > middle.dot(&way) + MARGIN_M
+            reach > middle.coords.dot(&way) + MARGIN_M
         })
-    }
-
-    /// Centre of the enclosed volume, object frame [m].
-    fn middle_of_volume(&self) -> Vector3<f64> {
-        let (mut volume, mut moment) = (0.0, Vector3::zeros());
-        for triangle in &self.mesh.triangles {
-            let [a, b, c] = triangle.map(|i| Point3::from(self.mesh.vertices[i as usize]).coords);
-            let part = a.dot(&b.cross(&c));
-            volume += part;
-            moment += part * (a + b + c);
-        }
-        moment / (4.0 * volume)
     }
 }

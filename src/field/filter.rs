@@ -1,0 +1,190 @@
+//! The filter of grasps: what collides with the object, closes on nothing, slips or turns is dropped.
+
+use nalgebra::Vector3;
+
+use super::contact::{close_gripper, gripper_collides, Closing};
+use super::face_contacts::Contacts;
+use super::finger_face::FingerFace;
+use super::object::ObjectModel;
+use super::sampler::{Grasp, SamplerSettings};
+use super::turning::Weight;
+use crate::geometry::Pose;
+use crate::robot::GripperGeometry;
+use crate::scene::{SeenSide, SignedDistance};
+
+/// What grasps are filtered against.
+#[derive(Clone, Copy)]
+pub struct GraspTarget<'a> {
+    pub surface: &'a dyn SignedDistance,
+    /// Where the rest of the surface is a guess: both pads must close near what was seen of it.
+    pub seen: Option<&'a SeenSide>,
+    pub face: &'a FingerFace,
+    /// `None`: not known.
+    pub weight: Option<Weight>,
+}
+
+/// A pad that closes farther than this from what was seen of an object closes on a guess, m. Chosen on validation objects
+/// (docs/DATA.md, "One side only").
+const SEEN_CONTACT_M: f64 = 0.012;
+/// Air that an open gripper keeps from a guessed surface at least, m.
+const GUESS_CLEARANCE_M: f64 = 0.001;
+
+/// A pose as a grasp of the object, if the filter of `settings` lets it pass.
+pub fn judge_grasp(
+    object: &ObjectModel,
+    settings: &SamplerSettings,
+    object_from_gripper: &Pose,
+    energy: f32,
+) -> Option<Grasp> {
+    let surface = object.near_surface(0.0);
+    Filter::new(&object.target(&surface), settings).judge(object_from_gripper, energy)
+}
+
+/// What samples must pass.
+pub(super) struct Filter<'a> {
+    target: &'a GraspTarget<'a>,
+    settings: &'a SamplerSettings,
+}
+
+impl<'a> Filter<'a> {
+    pub fn new(target: &'a GraspTarget<'a>, settings: &'a SamplerSettings) -> Self {
+        Self { target, settings }
+    }
+
+    /// Closes the gripper on the object there; `None` if the filter drops the grasp.
+    pub fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Grasp> {
+        let GraspTarget { surface, face, .. } = *self.target;
+        // Cheapest first: what is drawn from the shape alone mostly collides.
+        if !energy.is_finite() || self.settings.filter && self.collides(object_from_gripper) {
+            return None;
+        }
+        let closing = close_gripper(surface, object_from_gripper, face.gripper());
+        let keep = !self.settings.filter || self.holds(object_from_gripper, &closing);
+        keep.then(|| Grasp {
+            object_from_gripper: *object_from_gripper,
+            energy,
+            width_m: closing.width_m().unwrap_or(0.0).max(0.0),
+            steady: false,
+        })
+    }
+
+    fn collides(&self, object_from_gripper: &Pose) -> bool {
+        let GraspTarget {
+            surface,
+            face,
+            seen,
+            ..
+        } = *self.target;
+        let gripper = face.gripper();
+        let clearance_m = -self.settings.tolerance_m;
+        let clearance_m = seen.map_or(clearance_m, |_| clearance_m.max(GUESS_CLEARANCE_M));
+        let opening_m = gripper.max_opening_m;
+        gripper_collides(
+            surface,
+            object_from_gripper,
+            gripper,
+            opening_m,
+            clearance_m,
+        )
+    }
+
+    /// Both pads meet the object squarely, its seen side if it has one, and so do the fingers' faces if they are asked for, on so much
+    /// of it that it does not turn between them.
+    fn holds(&self, object_from_gripper: &Pose, closing: &Closing) -> bool {
+        let GraspTarget { face, seen, .. } = *self.target;
+        let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, face.gripper());
+        closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
+            && seen.is_none_or(on_seen)
+            && self.faces_hold(object_from_gripper)
+    }
+
+    fn faces_hold(&self, object_from_gripper: &Pose) -> bool {
+        let GraspTarget {
+            surface,
+            face,
+            weight,
+            ..
+        } = *self.target;
+        let cone_rad = self.settings.face_cone_deg.to_radians();
+        let weight = weight.filter(|_| self.settings.turning > 0.0);
+        let turns = |contacts: &Contacts| {
+            weight.is_some_and(|weight| {
+                weight.turning(object_from_gripper, contacts) > self.settings.turning
+            })
+        };
+        if cone_rad > 0.0 {
+            face.holding_contacts(surface, object_from_gripper, cone_rad)
+                .is_some_and(|contacts| !turns(&contacts))
+        } else {
+            weight.is_none()
+                || face
+                    .contacts(surface, object_from_gripper)
+                    .is_none_or(|contacts| !turns(&contacts))
+        }
+    }
+}
+
+/// Whether both closed pads lie near points that were seen.
+fn closes_on_seen(
+    seen: &SeenSide,
+    object_from_gripper: &Pose,
+    closing: &Closing,
+    gripper: &GripperGeometry,
+) -> bool {
+    let half_width_m = 0.5 * gripper.pad_width_m;
+    closing.contacts.iter().flatten().all(|contact| {
+        let low = Vector3::new(
+            contact.x_m,
+            -half_width_m,
+            gripper.tip_m - gripper.pad_length_m,
+        );
+        let high = Vector3::new(contact.x_m, half_width_m, gripper.tip_m);
+        seen.distance_to_box(object_from_gripper, &low, &high) < SEEN_CONTACT_M
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::{Isometry3, UnitQuaternion};
+    use std::f64::consts::PI;
+
+    use super::*;
+    use crate::scene::{Shape, TriangleMesh};
+
+    #[test]
+    fn a_grasp_that_turns_is_dropped_where_the_weight_is_known() {
+        let half = Vector3::new(0.02, 0.035, 0.0714);
+        let block = Shape::Box {
+            half_extents_m: half.into(),
+        };
+        let gripper = GripperGeometry::default();
+        // Tips 6 mm below the top: see the test of the turning itself.
+        let height_m = half.z - 0.006 + gripper.tip_m;
+        let down = UnitQuaternion::from_scaled_axis(Vector3::x() * PI);
+        let pose = Isometry3::from_parts(Vector3::new(0.0, 0.0, height_m).into(), down);
+        let face = FingerFace::new(&gripper);
+        let known = Weight::of(&TriangleMesh::cuboid(half.into()));
+        for face_cone_deg in [0.0, 20.0] {
+            for (weight, turning, keeps) in [
+                (known, 0.5, false),
+                (known, 1.0, true),
+                (known, 0.0, true),
+                (None, 0.5, true),
+            ] {
+                let target = GraspTarget {
+                    surface: &block,
+                    seen: None,
+                    face: &face,
+                    weight,
+                };
+                let settings = SamplerSettings {
+                    face_cone_deg,
+                    turning,
+                    ..SamplerSettings::default()
+                };
+                let kept = Filter::new(&target, &settings).judge(&pose, 0.0);
+                assert_eq!(kept.is_some(), keeps, "{face_cone_deg} {turning}");
+            }
+        }
+    }
+}
