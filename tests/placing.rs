@@ -292,6 +292,37 @@ fn an_object_is_put_on_a_shelf_and_the_board_is_no_way_through() {
 }
 
 #[test]
+fn an_object_stuck_in_an_obstacle_is_named_at_once_unless_both_may_touch() {
+    let from = standing(0.5, 0.1, 0.0, [0.0; 3]);
+    let (low, high) = object().surface.bounds();
+    // A box beside it that reaches 15 mm into it.
+    let reach_m = 0.5 * (high.x - low.x) - 0.015;
+    let beside = cuboid("beside", [0.1, 0.1, 0.1], [0.5, 0.1 + reach_m + 0.05, 0.05]);
+    let picked = PlanRequest {
+        place_world_from_object: None,
+        ..request(vec![table(), beside], from, Pose::identity())
+    };
+    let PlanError::GoalInCollision { reason } = plan(&picked).unwrap_err() else {
+        panic!("not lifted out of a box");
+    };
+    assert!(
+        reason.contains("'tin' stands 1") && reason.contains("deep in 'beside'"),
+        "{reason}"
+    );
+    let may_touch = PlanRequest {
+        allowed_collisions: vec![("beside".into(), "tin".into())],
+        ..picked.clone()
+    };
+    plan(&may_touch).unwrap();
+    // Only reached for: nothing is lifted out.
+    let reached = PlanRequest {
+        lift_distance_m: 0.0,
+        ..picked
+    };
+    plan(&reached).unwrap();
+}
+
+#[test]
 fn the_shape_offers_grasps_where_those_of_the_field_have_no_room() {
     let request = cup_into_a_cabinet();
     let kept_alone = PlannerSettings {

@@ -37,7 +37,16 @@ pub fn judge_grasp(
     energy: f32,
 ) -> Option<Grasp> {
     let surface = object.near_surface(0.0);
-    Filter::new(&object.target(&surface), settings).judge(object_from_gripper, energy)
+    let target = object.target(&surface);
+    let judged = Filter::new(&target, settings).judge(object_from_gripper, energy);
+    judged.map(|judged| judged.grasp)
+}
+
+/// A grasp that passes the filter.
+pub(super) struct Judged {
+    pub grasp: Grasp,
+    /// The object may turn between the pads.
+    pub turns: bool,
 }
 
 /// What samples must pass.
@@ -52,20 +61,22 @@ impl<'a> Filter<'a> {
     }
 
     /// Closes the gripper on the object there; `None` if the filter drops the grasp.
-    pub fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Grasp> {
+    pub fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Judged> {
         let GraspTarget { surface, face, .. } = *self.target;
+        let filter = self.settings.filter;
         // Cheapest first: what is drawn from the shape alone mostly collides.
-        if !energy.is_finite() || self.settings.filter && self.collides(object_from_gripper) {
+        if !energy.is_finite() || filter && self.collides(object_from_gripper) {
             return None;
         }
         let closing = close_gripper(surface, object_from_gripper, face.gripper());
-        let keep = !self.settings.filter || self.holds(object_from_gripper, &closing);
-        keep.then(|| Grasp {
+        let turns = filter && self.holds(object_from_gripper, &closing)?;
+        let grasp = Grasp {
             object_from_gripper: *object_from_gripper,
             energy,
             width_m: closing.width_m().unwrap_or(0.0).max(0.0),
             steady: false,
-        })
+        };
+        Some(Judged { grasp, turns })
     }
 
     fn collides(&self, object_from_gripper: &Pose) -> bool {
@@ -88,17 +99,17 @@ impl<'a> Filter<'a> {
         )
     }
 
-    /// Both pads meet the object squarely, its seen side if it has one, and so do the fingers' faces if they are asked for, on so much
-    /// of it that it does not turn between them.
-    fn holds(&self, object_from_gripper: &Pose, closing: &Closing) -> bool {
+    /// If both pads meet the object squarely, its seen side if it has one, and so do the fingers' faces if they are asked for: whether it
+    /// may turn between them.
+    fn holds(&self, object_from_gripper: &Pose, closing: &Closing) -> Option<bool> {
         let GraspTarget { face, seen, .. } = *self.target;
         let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, face.gripper());
-        closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
-            && seen.is_none_or(on_seen)
-            && self.faces_hold(object_from_gripper)
+        let meets = closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
+            && seen.is_none_or(on_seen);
+        meets.then(|| self.faces_hold(object_from_gripper))?
     }
 
-    fn faces_hold(&self, object_from_gripper: &Pose) -> bool {
+    fn faces_hold(&self, object_from_gripper: &Pose) -> Option<bool> {
         let GraspTarget {
             surface,
             face,
@@ -106,21 +117,15 @@ impl<'a> Filter<'a> {
             ..
         } = *self.target;
         let cone_rad = self.settings.face_cone_deg.to_radians();
-        let weight = weight.filter(|_| self.settings.turning > 0.0);
-        let turns = |contacts: &Contacts| {
-            weight.is_some_and(|weight| {
-                weight.turning(object_from_gripper, contacts) > self.settings.turning
-            })
+        let limit = self.settings.turning;
+        let weight = weight.filter(|_| limit > 0.0);
+        let contacts = match cone_rad > 0.0 {
+            true => Some(face.holding_contacts(surface, object_from_gripper, cone_rad)?),
+            false => weight.and_then(|_| face.contacts(surface, object_from_gripper)),
         };
-        if cone_rad > 0.0 {
-            face.holding_contacts(surface, object_from_gripper, cone_rad)
-                .is_some_and(|contacts| !turns(&contacts))
-        } else {
-            weight.is_none()
-                || face
-                    .contacts(surface, object_from_gripper)
-                    .is_none_or(|contacts| !turns(&contacts))
-        }
+        let turning = weight.zip(contacts);
+        let turning = turning.map(|(weight, on)| weight.turning(object_from_gripper, &on));
+        Some(turning.is_some_and(|turning| turning > limit))
     }
 }
 
@@ -149,10 +154,11 @@ mod tests {
     use std::f64::consts::PI;
 
     use super::*;
+    use crate::field::select_grasps;
     use crate::scene::{Shape, TriangleMesh};
 
     #[test]
-    fn a_grasp_that_turns_is_dropped_where_the_weight_is_known() {
+    fn what_turns_is_known_where_the_weight_is() {
         let half = Vector3::new(0.02, 0.035, 0.0714);
         let block = Shape::Box {
             half_extents_m: half.into(),
@@ -162,14 +168,15 @@ mod tests {
         let height_m = half.z - 0.006 + gripper.tip_m;
         let down = UnitQuaternion::from_scaled_axis(Vector3::x() * PI);
         let pose = Isometry3::from_parts(Vector3::new(0.0, 0.0, height_m).into(), down);
+        let deep = pose * nalgebra::Translation3::new(0.0, 0.0, 0.02);
         let face = FingerFace::new(&gripper);
         let known = Weight::of(&TriangleMesh::cuboid(half.into()));
         for face_cone_deg in [0.0, 20.0] {
-            for (weight, turning, keeps) in [
-                (known, 0.5, false),
-                (known, 1.0, true),
-                (known, 0.0, true),
-                (None, 0.5, true),
+            for (weight, turning, turns) in [
+                (known, 0.5, true),
+                (known, 1.0, false),
+                (known, 0.0, false),
+                (None, 0.5, false),
             ] {
                 let target = GraspTarget {
                     surface: &block,
@@ -182,8 +189,21 @@ mod tests {
                     turning,
                     ..SamplerSettings::default()
                 };
-                let kept = Filter::new(&target, &settings).judge(&pose, 0.0);
-                assert_eq!(kept.is_some(), keeps, "{face_cone_deg} {turning}");
+                let judged = Filter::new(&target, &settings).judge(&pose, 0.0);
+                let judged = judged.expect("it holds");
+                assert_eq!(judged.turns, turns, "{face_cone_deg} {turning}");
+                // Alone it is offered all the same, beside a deeper one it is not.
+                for others in [0, 1] {
+                    let draw = |_| vec![(pose, -1.0), (deep, 0.0)][..=others].to_vec();
+                    let settings = SamplerSettings {
+                        max_rounds: 1,
+                        ..settings.clone()
+                    };
+                    let kept = select_grasps(&target, &settings, 2, draw, |_| ());
+                    let keeps_both = others == 1 && !turns;
+                    assert_eq!(kept.len(), 1 + usize::from(keeps_both));
+                    assert!(others == 0 || keeps_both || kept[0].object_from_gripper == deep);
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion, Vector3, Vec
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64Mcg;
+use rayon::iter::Either;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +55,8 @@ pub struct SamplerSettings {
     pub contact_cone_deg: f64,
     /// The filter closes the fingers' whole faces too, inside this half angle, deg; 0: the pads alone, which is quicker.
     pub face_cone_deg: f64,
-    /// Largest torque of the object's weight that the filter lets pass, as a multiple of what friction on the contacts of the fingers'
-    /// faces resists if they press evenly ([`Weight::turning`]); 0: any.
+    /// Grasps at which the torque of the object's weight is a larger multiple of what friction on the contacts of the fingers' faces
+    /// resists ([`super::Weight::turning`]) are kept only where no other is found; 0: never asked for.
     pub turning: f64,
     /// How far the gripper's surface may overlap the object before the filter counts it as touching, m. A guessed surface is kept off
     /// by a millimetre at least.
@@ -124,7 +125,7 @@ pub fn select_grasps(
     rate: impl Fn(&mut [Grasp]),
 ) -> Vec<Grasp> {
     let filter = Filter::new(target, settings);
-    let mut found: Vec<Grasp> = Vec::new();
+    let (mut found, mut turning): (Vec<Grasp>, Vec<Grasp>) = Default::default();
     let mut drawn = 0;
     for _ in 0..settings.max_rounds.max(1) {
         let missing = count.saturating_sub(found.len());
@@ -135,17 +136,27 @@ pub fn select_grasps(
         let draws = (missing as f64 * (1.0 + surplus)).ceil() as u64;
         let candidates = draw(drawn..drawn + draws);
         drawn += draws;
-        let mut judged: Vec<Grasp> = candidates
-            .par_iter()
-            .filter_map(|(pose, energy)| filter.judge(pose, *energy))
-            .collect();
-        rate(&mut judged);
-        found.extend(judged.into_iter().filter(|g| g.energy.is_finite()));
+        let judged = candidates.par_iter();
+        let judged = judged.filter_map(|(pose, energy)| filter.judge(pose, *energy));
+        let (mut turn, mut hold): (Vec<Grasp>, Vec<Grasp>) =
+            judged.partition_map(|judged| match judged.turns {
+                true => Either::Left(judged.grasp),
+                false => Either::Right(judged.grasp),
+            });
+        for (grasps, kept) in [(&mut turn, &mut turning), (&mut hold, &mut found)] {
+            rate(grasps);
+            kept.extend(grasps.drain(..).filter(|g| g.energy.is_finite()));
+        }
         found.sort_by(|a, b| a.energy.total_cmp(&b.energy));
         found = distinct(found, settings);
         if !settings.filter && settings.distinct_m == 0.0 {
             break;
         }
+    }
+    // Better than none.
+    if found.is_empty() {
+        turning.sort_by(|a, b| a.energy.total_cmp(&b.energy));
+        found = distinct(turning, settings);
     }
     found.truncate(count);
     found

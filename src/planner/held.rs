@@ -14,6 +14,10 @@ use crate::scene::{Scene, SceneObject, Shape, SignedDistance};
 
 /// The pose of an object that stands on something is known to about this accuracy [m].
 const RESTING_M: f64 = 0.01;
+/// An object may stand this deep in an obstacle, for poses that are measured [m].
+const DEEPEST_M: f64 = 0.005;
+/// Vertices of an object that are looked at.
+const MOST_VERTICES: usize = 2000;
 /// A surface carries what is above it: the least upward part of its normal.
 const CARRIES: f64 = 0.5;
 
@@ -99,14 +103,17 @@ impl HeldObject {
     }
 }
 
-/// Names of the obstacles that an object rests on.
+/// Names of the obstacles that an object rests on: below some of it, and none of it deep in them.
 pub fn supports(scene: &Scene, object: &ObjectModel, world_from_object: &Pose) -> Vec<String> {
     let carries = |obstacle: &SceneObject| {
+        let mut touches = false;
         is_near(obstacle, object, world_from_object)
-            && vertices(object, world_from_object).any(|v| {
+            && vertices(object, world_from_object).all(|v| {
                 let (distance_m, gradient) = obstacle.distance_and_gradient(&v);
-                distance_m < RESTING_M && gradient.z > CARRIES
+                touches |= distance_m < RESTING_M && gradient.z > CARRIES;
+                distance_m > -RESTING_M
             })
+            && touches
     };
     scene
         .objects
@@ -116,16 +123,17 @@ pub fn supports(scene: &Scene, object: &ObjectModel, world_from_object: &Pose) -
         .collect()
 }
 
-/// The obstacle that an object overlaps most, and how deep [m].
-pub fn penetration(
+/// Of the obstacles that count the one that an object stands deepest in, and how deep, if it is deeper than poses are off [m].
+pub fn stands_in(
     scene: &Scene,
     object: &ObjectModel,
     world_from_object: &Pose,
+    counts: impl Fn(&str) -> bool,
 ) -> Option<(String, f64)> {
     scene
         .objects
         .iter()
-        .filter(|obstacle| is_near(obstacle, object, world_from_object))
+        .filter(|obstacle| counts(&obstacle.name) && is_near(obstacle, object, world_from_object))
         .map(|obstacle| {
             let deepest = vertices(object, world_from_object)
                 .map(|v| -obstacle.distance(&v))
@@ -140,7 +148,7 @@ pub fn penetration(
                 .fold(0.0, f64::max);
             (obstacle.name.clone(), deepest.max(through))
         })
-        .filter(|(_, depth_m)| *depth_m > 0.0)
+        .filter(|(_, depth_m)| *depth_m > DEEPEST_M)
         .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
@@ -151,15 +159,8 @@ pub fn crowding(world: &World, world_from_object: &Pose) -> Option<(String, f64)
     const ABOVE_M: f64 = 0.005;
     let (object, _) = world.target.as_ref()?;
     let above = Pose::translation(0.0, 0.0, ABOVE_M) * world_from_object;
-    let may_touch = |obstacle: &str| {
-        let pair = [object.name.as_str(), obstacle];
-        let pairs = world.allowed_collisions.iter();
-        let mut either = pairs.flat_map(|(a, b)| [[a, b], [b, a]]);
-        either.any(|[a, b]| [a.as_str(), b.as_str()] == pair)
-    };
     let others = world.scene.objects.iter().filter(|obstacle| {
-        !world.supports.contains(&obstacle.name)
-            && !may_touch(&obstacle.name)
+        is_beside(world, &object.name, &obstacle.name)
             && is_near(obstacle, object, world_from_object)
     });
     let depths = others.map(|obstacle| {
@@ -175,6 +176,21 @@ pub fn crowding(world: &World, world_from_object: &Pose) -> Option<(String, f64)
         .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
+/// The obstacle that the object to be lifted is stuck in where it is, and how deep [m].
+pub fn stuck_in(world: &World) -> Option<(String, f64)> {
+    let (object, world_from_object) = world.target.as_ref()?;
+    let counts = |obstacle: &str| is_beside(world, &object.name, obstacle);
+    stands_in(&world.scene, object, world_from_object, counts)
+}
+
+/// Whether an obstacle neither carries an object nor may touch it.
+fn is_beside(world: &World, object: &str, obstacle: &str) -> bool {
+    let pairs = world.allowed_collisions.iter();
+    let mut either = pairs.flat_map(|(a, b)| [[a, b], [b, a]]);
+    !world.supports.iter().any(|carrier| carrier == obstacle)
+        && !either.any(|[a, b]| a == object && b == obstacle)
+}
+
 /// Whether an obstacle comes near the ball around the object.
 fn is_near(obstacle: &SceneObject, object: &ObjectModel, world_from_object: &Pose) -> bool {
     let (low, high) = object.surface.bounds();
@@ -186,10 +202,10 @@ fn vertices<'a>(
     object: &'a ObjectModel,
     world_from_object: &'a Pose,
 ) -> impl Iterator<Item = Point3<f64>> + 'a {
-    object
-        .mesh
-        .vertices
+    let vertices = &object.mesh.vertices;
+    vertices
         .iter()
+        .step_by(vertices.len().div_ceil(MOST_VERTICES).max(1))
         .map(move |v| world_from_object * Point3::from(*v))
 }
 

@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::branches::BranchSearch;
 use super::error::PlanError;
-use super::held::{crowding, penetration, HeldObject};
+use super::held::{crowding, stands_in, HeldObject};
 use super::request::{Goal, PlanRequest};
 use super::settings::PlannerSettings;
 use super::straight::{self, Keep};
@@ -26,8 +26,6 @@ const TRIED: usize = 6;
 const ENOUGH: usize = 2;
 /// Shares of the retreat that are tried in turn: out of a shelf a short one must do.
 const RETREAT_SHARES: [f64; 3] = [1.0, 0.5, 0.25];
-/// The object may stand this deep in what carries it, for poses that are measured [m].
-const DEEPEST_M: f64 = 0.005;
 
 /// The place of one request.
 #[derive(Clone)]
@@ -82,9 +80,8 @@ impl PlaceSite {
         else {
             return Ok(None);
         };
-        if let Some((obstacle, depth_m)) = penetration(&request.scene, object, &world_from_object)
-            .filter(|(_, depth_m)| *depth_m > DEEPEST_M)
-        {
+        let found = stands_in(&request.scene, object, &world_from_object, |_| true);
+        if let Some((obstacle, depth_m)) = found {
             let reason = format!(
                 "at its place '{}' would stand {:.1} mm deep in '{obstacle}'",
                 object.name,
