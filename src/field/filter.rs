@@ -3,7 +3,6 @@
 use nalgebra::Vector3;
 
 use super::contact::{close_gripper, gripper_collides, Closing};
-use super::face_contacts::Contacts;
 use super::finger_face::FingerFace;
 use super::object::ObjectModel;
 use super::sampler::{Grasp, SamplerSettings};
