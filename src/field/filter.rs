@@ -1,4 +1,4 @@
-//! The filter of grasps: what collides with the object, closes on nothing, slips or turns is dropped.
+//! The filter of grasps: what collides with the object, closes on nothing or slips is dropped, and what turns is told.
 
 use nalgebra::Vector3;
 
@@ -44,8 +44,15 @@ pub fn judge_grasp(
 /// A grasp that passes the filter.
 pub(super) struct Judged {
     pub grasp: Grasp,
-    /// The object may turn between the pads.
-    pub turns: bool,
+    pub hold: Hold,
+}
+
+/// How closed fingers hold an object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Hold {
+    Firm,
+    /// It may turn between the pads.
+    Turning,
 }
 
 /// What samples must pass.
@@ -62,20 +69,22 @@ impl<'a> Filter<'a> {
     /// Closes the gripper on the object there; `None` if the filter drops the grasp.
     pub fn judge(&self, object_from_gripper: &Pose, energy: f32) -> Option<Judged> {
         let GraspTarget { surface, face, .. } = *self.target;
-        let filter = self.settings.filter;
         // Cheapest first: what is drawn from the shape alone mostly collides.
-        if !energy.is_finite() || filter && self.collides(object_from_gripper) {
+        if !energy.is_finite() || self.settings.filter && self.collides(object_from_gripper) {
             return None;
         }
         let closing = close_gripper(surface, object_from_gripper, face.gripper());
-        let turns = filter && self.holds(object_from_gripper, &closing)?;
+        let hold = match self.settings.filter {
+            true => self.hold(object_from_gripper, &closing)?,
+            false => Hold::Firm,
+        };
         let grasp = Grasp {
             object_from_gripper: *object_from_gripper,
             energy,
             width_m: closing.width_m().unwrap_or(0.0).max(0.0),
             steady: false,
         };
-        Some(Judged { grasp, turns })
+        Some(Judged { grasp, hold })
     }
 
     fn collides(&self, object_from_gripper: &Pose) -> bool {
@@ -98,17 +107,16 @@ impl<'a> Filter<'a> {
         )
     }
 
-    /// If both pads meet the object squarely, its seen side if it has one, and so do the fingers' faces if they are asked for: whether it
-    /// may turn between them.
-    fn holds(&self, object_from_gripper: &Pose, closing: &Closing) -> Option<bool> {
+    /// `None` unless both pads meet the object squarely, its seen side if it has one, and so do the fingers' faces if they are asked for.
+    fn hold(&self, object_from_gripper: &Pose, closing: &Closing) -> Option<Hold> {
         let GraspTarget { face, seen, .. } = *self.target;
         let on_seen = |seen| closes_on_seen(seen, object_from_gripper, closing, face.gripper());
         let meets = closing.is_inside_cone(self.settings.contact_cone_deg.to_radians())
             && seen.is_none_or(on_seen);
-        meets.then(|| self.faces_hold(object_from_gripper))?
+        meets.then(|| self.hold_by_faces(object_from_gripper))?
     }
 
-    fn faces_hold(&self, object_from_gripper: &Pose) -> Option<bool> {
+    fn hold_by_faces(&self, object_from_gripper: &Pose) -> Option<Hold> {
         let GraspTarget {
             surface,
             face,
@@ -124,7 +132,10 @@ impl<'a> Filter<'a> {
         };
         let turning = weight.zip(contacts);
         let turning = turning.map(|(weight, on)| weight.turning(object_from_gripper, &on));
-        Some(turning.is_some_and(|turning| turning > limit))
+        Some(match turning {
+            Some(turning) if turning > limit => Hold::Turning,
+            _ => Hold::Firm,
+        })
     }
 }
 
@@ -171,11 +182,11 @@ mod tests {
         let face = FingerFace::new(&gripper);
         let known = Weight::of(&TriangleMesh::cuboid(half.into()));
         for face_cone_deg in [0.0, 20.0] {
-            for (weight, turning, turns) in [
-                (known, 0.5, true),
-                (known, 1.0, false),
-                (known, 0.0, false),
-                (None, 0.5, false),
+            for (weight, turning, hold) in [
+                (known, 0.5, Hold::Turning),
+                (known, 1.0, Hold::Firm),
+                (known, 0.0, Hold::Firm),
+                (None, 0.5, Hold::Firm),
             ] {
                 let target = GraspTarget {
                     surface: &block,
@@ -190,7 +201,7 @@ mod tests {
                 };
                 let judged = Filter::new(&target, &settings).judge(&pose, 0.0);
                 let judged = judged.expect("it holds");
-                assert_eq!(judged.turns, turns, "{face_cone_deg} {turning}");
+                assert_eq!(judged.hold, hold, "{face_cone_deg} {turning}");
                 // Alone it is offered all the same, beside a deeper one it is not.
                 for others in [0, 1] {
                     let draw = |_| vec![(pose, -1.0), (deep, 0.0)][..=others].to_vec();
@@ -199,7 +210,7 @@ mod tests {
                         ..settings.clone()
                     };
                     let kept = select_grasps(&target, &settings, 2, draw, |_| ());
-                    let keeps_both = others == 1 && !turns;
+                    let keeps_both = others == 1 && hold == Hold::Firm;
                     assert_eq!(kept.len(), 1 + usize::from(keeps_both));
                     assert!(others == 0 || keeps_both || kept[0].object_from_gripper == deep);
                 }

@@ -10,7 +10,7 @@ use rayon::iter::Either;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::filter::{Filter, GraspTarget};
+use super::filter::{Filter, GraspTarget, Hold};
 use super::object::ObjectModel;
 use super::{BakedField, EnergyField};
 use crate::geometry::Pose;
@@ -138,14 +138,14 @@ pub fn select_grasps(
         drawn += draws;
         let judged = candidates.par_iter();
         let judged = judged.filter_map(|(pose, energy)| filter.judge(pose, *energy));
-        let (mut turn, mut hold): (Vec<Grasp>, Vec<Grasp>) =
-            judged.partition_map(|judged| match judged.turns {
-                true => Either::Left(judged.grasp),
-                false => Either::Right(judged.grasp),
+        let (firm, others): (Vec<Grasp>, Vec<Grasp>) =
+            judged.partition_map(|judged| match judged.hold {
+                Hold::Firm => Either::Left(judged.grasp),
+                Hold::Turning => Either::Right(judged.grasp),
             });
-        for (grasps, kept) in [(&mut turn, &mut turning), (&mut hold, &mut found)] {
-            rate(grasps);
-            kept.extend(grasps.drain(..).filter(|g| g.energy.is_finite()));
+        for (mut grasps, kept) in [(firm, &mut found), (others, &mut turning)] {
+            rate(&mut grasps);
+            kept.extend(grasps.into_iter().filter(|g| g.energy.is_finite()));
         }
         found.sort_by(|a, b| a.energy.total_cmp(&b.energy));
         found = distinct(found, settings);
