@@ -176,11 +176,16 @@ pub fn crowding(world: &World, world_from_object: &Pose) -> Option<(String, f64)
         .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-/// The obstacle that the object to be lifted is stuck in where it is, and how deep [m].
-pub fn stuck_in(world: &World) -> Option<(String, f64)> {
+/// Why the object to be grasped cannot be lifted from where it is, if it is stuck in an obstacle.
+pub fn stuck(world: &World) -> Option<String> {
     let (object, world_from_object) = world.target.as_ref()?;
     let counts = |obstacle: &str| is_beside(world, &object.name, obstacle);
-    stands_in(&world.scene, object, world_from_object, counts)
+    let (obstacle, depth_m) = stands_in(&world.scene, object, world_from_object, counts)?;
+    Some(format!(
+        "'{}' stands {:.1} mm deep in '{obstacle}' where it is, so it cannot be lifted",
+        object.name,
+        1e3 * depth_m
+    ))
 }
 
 /// Whether an obstacle neither carries an object nor may touch it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::checker::Checker;
 use super::constraints::{self, PathConstraint};
 use super::error::PlanError;
-use super::held::{stuck_in, supports};
+use super::held::{stuck, supports};
 use super::replan::Running;
 use super::request::{Goal, PlanRequest};
 use super::settings::PlannerSettings;
@@ -82,15 +82,8 @@ impl World {
         let mut world = Self::lay_out(robot, request, settings, grids)?;
         world.measure_start()?;
         let is_lifted = request.lift_distance_m > 0.0 || request.place_world_from_object.is_some();
-        match stuck_in(&world).filter(|_| is_lifted) {
-            Some((obstacle, depth_m)) => {
-                let object = world
-                    .target
-                    .map_or_else(String::new, |(object, _)| object.name.clone());
-                let depth_mm = 1e3 * depth_m;
-                let reason = format!("'{object}' stands {depth_mm:.1} mm deep in '{obstacle}' where it is, so it cannot be lifted");
-                Err(PlanError::GoalInCollision { reason })
-            }
+        match stuck(&world).filter(|_| is_lifted) {
+            Some(reason) => Err(PlanError::GoalInCollision { reason }),
             None => Ok(world),
         }
     }
