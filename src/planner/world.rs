@@ -82,7 +82,7 @@ impl World {
         let mut world = Self::lay_out(robot, request, settings, grids)?;
         world.measure_start()?;
         let is_lifted = request.lift_distance_m > 0.0 || request.place_world_from_object.is_some();
-        match stuck(&world).filter(|_| is_lifted) {
+        match is_lifted.then(|| stuck(&world)).flatten() {
             Some(reason) => Err(PlanError::GoalInCollision { reason }),
             None => Ok(world),
         }
