@@ -160,27 +160,20 @@ fn closes_on_seen(
 
 #[cfg(test)]
 mod tests {
-    use nalgebra::{Isometry3, UnitQuaternion};
-    use std::f64::consts::PI;
-
     use super::*;
+    use crate::field::held_block::held_block;
     use crate::field::select_grasps;
-    use crate::scene::{Shape, TriangleMesh};
+    use crate::scene::TriangleMesh;
 
     #[test]
     fn what_turns_is_known_where_the_weight_is() {
-        let half = Vector3::new(0.02, 0.035, 0.0714);
-        let block = Shape::Box {
-            half_extents_m: half.into(),
-        };
+        // As in the test of the turning itself.
+        let half_extents_m = [0.02, 0.035, 0.0714];
         let gripper = GripperGeometry::default();
-        // Tips 6 mm below the top: see the test of the turning itself.
-        let height_m = half.z - 0.006 + gripper.tip_m;
-        let down = UnitQuaternion::from_scaled_axis(Vector3::x() * PI);
-        let pose = Isometry3::from_parts(Vector3::new(0.0, 0.0, height_m).into(), down);
-        let deep = pose * nalgebra::Translation3::new(0.0, 0.0, 0.02);
+        let (block, pose) = held_block(half_extents_m, &gripper, 0.006);
+        let (_, deep) = held_block(half_extents_m, &gripper, 0.026);
         let face = FingerFace::new(&gripper);
-        let known = Weight::of(&TriangleMesh::cuboid(half.into()));
+        let known = Weight::of(&TriangleMesh::cuboid(half_extents_m));
         for face_cone_deg in [0.0, 20.0] {
             for (weight, turning, hold) in [
                 (known, 0.5, Hold::Turning),

@@ -12,6 +12,8 @@ mod encoder;
 mod face_contacts;
 mod filter;
 pub mod finger_face;
+#[cfg(test)]
+mod held_block;
 pub mod igso3;
 mod lookup;
 pub mod near;

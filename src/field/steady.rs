@@ -45,31 +45,18 @@ fn holds_at_corners(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::held_block::held_block;
     use crate::robot::GripperGeometry;
-    use crate::scene::Shape;
 
     #[test]
     fn a_box_is_held_steadily_but_where_the_tips_hardly_reach_it() {
-        let (gripper, block) = (
-            GripperGeometry::default(),
-            Shape::Box {
-                half_extents_m: [0.02, 0.02, 0.05],
-            },
-        );
+        let gripper = GripperGeometry::default();
         let face = FingerFace::new(&gripper);
-        // Gripper from above: its z axis points down, its tips reach so far below the top of the box.
-        let reaching = |depth_m: f64| {
-            let height_m = 0.05 - depth_m + gripper.tip_m;
-            Pose::from_parts(
-                Translation3::new(0.0, 0.0, height_m),
-                nalgebra::UnitQuaternion::from_scaled_axis(
-                    nalgebra::Vector3::x() * std::f64::consts::PI,
-                ),
-            )
-        };
+        let reaching = |depth_m: f64| held_block([0.02, 0.02, 0.05], &gripper, depth_m);
+        let (block, deep) = reaching(0.015);
+        let (_, edge) = reaching(0.0005);
         let holds = |pose: &Pose| face.holding_contacts(&block, pose, 0.5).is_some();
         let holds_off = |pose: &Pose| holds_at_corners(&block, &face, pose, 0.001);
-        let (deep, edge) = (reaching(0.015), reaching(0.0005));
         assert!(holds(&deep) && holds_off(&deep));
         assert!(holds(&edge) && !holds_off(&edge));
     }

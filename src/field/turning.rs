@@ -47,29 +47,19 @@ impl Weight {
 
 #[cfg(test)]
 mod tests {
-    use nalgebra::{Isometry3, UnitQuaternion, Vector3};
-    use std::f64::consts::PI;
-
     use super::*;
+    use crate::field::held_block::held_block;
     use crate::field::FingerFace;
     use crate::robot::GripperGeometry;
-    use crate::scene::Shape;
 
-    /// A block of 0.4 litres upright, held from above with the tips so far below its top; how much it may turn.
+    /// How much a block of 0.4 litres may turn that the tips reach so far below its top.
     fn turning(depth_m: f64) -> f64 {
-        let half = Vector3::new(0.02, 0.035, 0.0714);
-        let block = Shape::Box {
-            half_extents_m: half.into(),
-        };
+        let half_extents_m = [0.02, 0.035, 0.0714];
         let gripper = GripperGeometry::default();
-        let down = UnitQuaternion::from_scaled_axis(Vector3::x() * PI);
-        let height_m = half.z - depth_m + gripper.tip_m;
-        let pose = Isometry3::from_parts(Vector3::new(0.0, 0.0, height_m).into(), down);
-        let face = FingerFace::new(&gripper);
-        let contacts = face.contacts(&block, &pose).expect("the block is met");
-        let mesh = TriangleMesh::cuboid(half.into());
-        let weight = Weight::of(&mesh).expect("a block is solid");
-        weight.turning(&pose, &contacts)
+        let (block, pose) = held_block(half_extents_m, &gripper, depth_m);
+        let contacts = FingerFace::new(&gripper).contacts(&block, &pose);
+        let weight = Weight::of(&TriangleMesh::cuboid(half_extents_m)).expect("a block is solid");
+        weight.turning(&pose, &contacts.expect("the block is met"))
     }
 
     #[test]
